@@ -1,9 +1,9 @@
 //! `podskew audit` as a user runs it: the real binary, files, a simulated API server, and every exit code.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
+use crate::common::exporter::resource_of;
+use crate::common::exporter::{fill, fill_from, objects, simulator};
 use crate::common::tape::path;
-use crate::common::watching::resource_of;
-use crate::common::watching::{fill, fill_from, objects, simulator};
 use regex::Regex;
 use serde_json::{Value, json};
 use simulator::{Demo, DemoConfig, Fault, ImageRegistry, Simulator};

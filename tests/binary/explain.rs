@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::common::command::{Ended, fed, podskew, podskew_on};
-use crate::common::watching::{fill, fill_from, objects, simulator};
+use crate::common::exporter::{fill, fill_from, objects, simulator};
 use podskew::time::UnixTime;
 use regex::Regex;
 use serde_json::{Value, json};

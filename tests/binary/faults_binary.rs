@@ -1,9 +1,9 @@
 //! The main faults again, with the real binary and its real timings; and TLS.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::float_cmp, reason = "tests")]
 
-use crate::common::running::{GLANCE, PATIENCE, Running, Scrape};
-use crate::common::story::{Told, disagreement};
-use crate::common::watching::{Watching, fill, objects, resource_of};
+use crate::common::exporter::{Exporter, fill, objects, resource_of};
+use crate::common::running::{POLL_INTERVAL, Running, Scrape, TIMEOUT};
+use crate::common::summary::{View, disagreement};
 use simulator::Resource;
 use simulator::{Fault, Simulator, SimulatorConfig, Tls};
 use std::path::Path;
@@ -19,7 +19,7 @@ async fn cluster(mut config: SimulatorConfig) -> Simulator {
 
 /// Waits until every watch is synced, and podskew agrees with one that has just started.
 async fn agrees(podskew: &Running, simulator: &Simulator) -> Scrape {
-    let fresh = Watching::start(simulator).await;
+    let fresh = Exporter::start(simulator).await;
     fresh.until_synced().await;
     let begun = Instant::now();
     loop {
@@ -27,12 +27,12 @@ async fn agrees(podskew: &Running, simulator: &Simulator) -> Scrape {
         let scrape = podskew.scrape();
         let synced = scrape.parsed.series("podskew_watch_synced", &[]).iter().all(|(_, synced)| *synced == 1.0);
         let difference = disagreement(&scrape.parsed, &fresh.parsed);
-        Told { parsed: &scrape.parsed, at: scrape.at, start: scrape.at }.holds_together();
+        View { parsed: &scrape.parsed, at: scrape.at, start: scrape.at }.holds_together();
         if synced && difference.is_none() {
             return scrape;
         }
-        assert!(begun.elapsed() < PATIENCE, "synced: {synced}, {difference:?}\n{}", podskew.log());
-        tokio::time::sleep(GLANCE).await;
+        assert!(begun.elapsed() < TIMEOUT, "synced: {synced}, {difference:?}\n{}", podskew.log());
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
@@ -57,9 +57,9 @@ async fn half_a_picture_is_never_served() {
         scrape.of_resource("podskew_watch_synced", "pods") == 1.0 && scrape.of_resource("podskew_objects", "pods") > 0.0
     };
     let half = podskew.until("the pods", has_pods).await;
-    assert!(half.says_nothing_of_workloads(), "{}", half.text);
+    assert!(half.has_only_own_metrics(), "{}", half.text);
     podskew.until("a failure", |scrape| scrape.failures("daemonsets", "server_error") >= 2.0).await;
-    assert!(podskew.scrape().says_nothing_of_workloads());
+    assert!(podskew.scrape().has_only_own_metrics());
     assert!(!podskew.is_ready());
     simulator.clear_faults();
     simulator.cut_connections();
@@ -216,7 +216,7 @@ async fn a_certificate_of_an_unknown_authority_is_refused_and_logged() {
     let podskew = Running::start(&simulator, &[]);
     podskew.until_logged("put the certificate of the cluster's authority into certificate-authority-data").await;
     let scrape = podskew.until("a failure", |scrape| scrape.failures("pods", "connection") >= 2.0).await;
-    assert!(scrape.says_nothing_of_workloads());
+    assert!(scrape.has_only_own_metrics());
     assert!(!podskew.is_ready());
     assert!(simulator.requests().is_empty());
 }

@@ -1,10 +1,10 @@
 //! The page and the JSON API: through the real binary with a simulated cluster, and through the module that renders them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs, reason = "tests")]
 
+use crate::common::exporter::shop;
 use crate::common::http::{ask, asked, stream};
 use crate::common::pages::{cluster, get, json_of, ready, workloads};
-use crate::common::running::{GLANCE, PATIENCE, Running};
-use crate::common::watching::shop;
+use crate::common::running::{POLL_INTERVAL, Running, TIMEOUT};
 use serde_json::{Value, json};
 use simulator::{Fault, Resource, Simulator};
 use std::collections::BTreeSet;
@@ -101,8 +101,8 @@ async fn a_document_changes_with_the_cluster_and_not_with_the_clock() {
     simulator.store().put(Resource::Deployments, deployment);
     let begun = Instant::now();
     while get(&podskew, path).header("etag") == Some(tag.as_str()) {
-        assert!(begun.elapsed() < PATIENCE, "the change is not visible");
-        tokio::time::sleep(GLANCE).await;
+        assert!(begun.elapsed() < TIMEOUT, "the change is not visible");
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
@@ -332,7 +332,7 @@ async fn a_rollout_is_sent_to_open_streams() {
             break again;
         }
         assert!(begun.elapsed() < Duration::from_secs(5), "the slot is not freed");
-        tokio::time::sleep(GLANCE).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     };
     assert!(again.event().starts_with("event: hello"));
 

@@ -1,8 +1,8 @@
 //! What podskew reports without access to a resource, or to all namespaces except some.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::float_cmp, reason = "tests")]
 
+use crate::common::exporter::{Exporter, Look, fill, fill_from, quick, simulator};
 use crate::common::running::Running;
-use crate::common::watching::{Look, Watching, fill, fill_from, quick, simulator};
 use podskew::telemetry::FailureReason;
 use podskew::watch::Timings;
 use serde_json::json;
@@ -18,7 +18,7 @@ async fn cluster() -> Simulator {
 
 /// `type/name` of every workload that has series.
 fn workloads(look: &Look) -> Vec<String> {
-    let named = look.told().workloads().into_iter();
+    let named = look.view().workloads().into_iter();
     named.map(|named| format!("{}/{}/{}", named.namespace, named.workload_type, named.workload)).collect()
 }
 
@@ -36,16 +36,16 @@ async fn a_forbidden_resource_stops_no_other_and_comes_back_when_it_is_granted()
     for resource in [Resource::StatefulSets, Resource::DaemonSets, Resource::ControllerRevisions, Resource::Rollouts] {
         let simulator = cluster().await;
         simulator.inject(Some(resource), Fault::Status(403));
-        let watching = Watching::start(&simulator).await;
-        let look = watching.until("the initial sync", |look| look.complete).await;
+        let exporter = Exporter::start(&simulator).await;
+        let look = exporter.until("the initial sync", |look| look.complete).await;
         // The pods name their owners, and the ReplicaSets theirs.
         assert_eq!(workloads(&look), EVERYTHING, "{resource}");
-        assert!(!watching.synced(resource), "{resource}");
-        assert!(watching.failures(resource, FailureReason::Forbidden) > 0, "{resource}");
-        let others = watching.troubles().into_iter().find(|trouble| !trouble.starts_with(resource.plural()));
+        assert!(!exporter.synced(resource), "{resource}");
+        assert!(exporter.failures(resource, FailureReason::Forbidden) > 0, "{resource}");
+        let others = exporter.troubles().into_iter().find(|trouble| !trouble.starts_with(resource.plural()));
         assert_eq!(others, None, "{resource}");
         simulator.clear_faults();
-        watching.until_it_agrees_with_who_has_just_begun(&simulator).await;
+        exporter.until_it_agrees_with_a_fresh_one(&simulator).await;
     }
 }
 
@@ -53,8 +53,8 @@ async fn a_forbidden_resource_stops_no_other_and_comes_back_when_it_is_granted()
 async fn with_deployments_forbidden_their_names_are_still_known_and_their_states_are_not() {
     let simulator = cluster().await;
     simulator.inject(Some(Resource::Deployments), Fault::Status(403));
-    let watching = Watching::start(&simulator).await;
-    let look = watching.until("the initial sync", |look| look.complete).await;
+    let exporter = Exporter::start(&simulator).await;
+    let look = exporter.until("the initial sync", |look| look.complete).await;
     assert_eq!(workloads(&look), EVERYTHING);
     for family in ["podskew_rollout_state", "podskew_outdated_pods", "podskew_image_reference_info"] {
         assert!(look.parsed.series(family, &[("workload_type", "deployment")]).is_empty(), "{family}");
@@ -63,21 +63,21 @@ async fn with_deployments_forbidden_their_names_are_still_known_and_their_states
     let skew = look.parsed.series("podskew_distinct_digests_per_deployment", &[("namespace", "digest-skew")]);
     assert_eq!(skew[0].1, 2.0);
     simulator.clear_faults();
-    watching.until_it_agrees_with_who_has_just_begun(&simulator).await;
+    exporter.until_it_agrees_with_a_fresh_one(&simulator).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_replica_sets_forbidden_nothing_is_said_of_deployments_and_nothing_is_renamed() {
     let simulator = cluster().await;
     simulator.inject(Some(Resource::ReplicaSets), Fault::Status(403));
-    let watching = Watching::start(&simulator).await;
-    let look = watching.until("the initial sync", |look| look.complete).await;
+    let exporter = Exporter::start(&simulator).await;
+    let look = exporter.until("the initial sync", |look| look.complete).await;
     let expected = ["daemonset/daemonset/agent", "daemonset/daemonset/cni", "statefulset-partition/statefulset/db"];
     assert_eq!(workloads(&look), expected);
     assert!(look.parsed.series("podskew_distinct_digests_per_deployment", &[]).is_empty());
     assert!(look.parsed.series("podskew_pods_awaiting_owner", &[]).is_empty());
     simulator.clear_faults();
-    let look = watching.until_it_agrees_with_who_has_just_begun(&simulator).await;
+    let look = exporter.until_it_agrees_with_a_fresh_one(&simulator).await;
     assert_eq!(workloads(&look), EVERYTHING);
 }
 
@@ -85,21 +85,21 @@ async fn with_replica_sets_forbidden_nothing_is_said_of_deployments_and_nothing_
 async fn a_permanently_revoked_resource_is_given_up() {
     let simulator = cluster().await;
     let timings = Timings { refusal_grace: Duration::from_secs(2), ..quick() };
-    let watching = Watching::start_with(&simulator, &[], timings).await;
-    assert_eq!(workloads(&watching.until_synced().await), EVERYTHING);
+    let exporter = Exporter::start_with(&simulator, &[], timings).await;
+    assert_eq!(workloads(&exporter.until_synced().await), EVERYTHING);
     simulator.inject(Some(Resource::Pods), Fault::Status(403));
     simulator.cut_connections();
     // Without pods nothing can be reported, not even a part.
-    let look = watching.until("nothing", |look| !look.complete).await;
+    let look = exporter.until("nothing", |look| !look.complete).await;
     assert_eq!(workloads(&look), Vec::<String>::new());
     simulator.clear_faults();
-    watching.until_it_agrees_with_who_has_just_begun(&simulator).await;
+    exporter.until_it_agrees_with_a_fresh_one(&simulator).await;
 
     simulator.inject(Some(Resource::ReplicaSets), Fault::Status(403));
     simulator.cut_connections();
-    watching.until("no Deployment", |look| workloads(look).len() == 3).await;
+    exporter.until("no Deployment", |look| workloads(look).len() == 3).await;
     simulator.clear_faults();
-    let look = watching.until_it_agrees_with_who_has_just_begun(&simulator).await;
+    let look = exporter.until_it_agrees_with_a_fresh_one(&simulator).await;
     assert_eq!(workloads(&look), EVERYTHING);
 }
 
@@ -107,9 +107,9 @@ async fn a_permanently_revoked_resource_is_given_up() {
 async fn rollouts_are_picked_up_when_their_definition_is_installed_and_given_up_when_it_is_removed() {
     let simulator = cluster().await;
     let timings = Timings { refusal_grace: Duration::from_millis(300), ..quick() };
-    let watching = Watching::start_with(&simulator, &[], timings).await;
-    let look = watching.until_synced().await;
-    assert!(watching.troubles().is_empty(), "{:?}", watching.troubles());
+    let exporter = Exporter::start_with(&simulator, &[], timings).await;
+    let look = exporter.until_synced().await;
+    assert!(exporter.troubles().is_empty(), "{:?}", exporter.troubles());
     assert_eq!(workloads(&look), EVERYTHING);
 
     simulator.set_rollouts_served(true);
@@ -120,12 +120,12 @@ async fn rollouts_are_picked_up_when_their_definition_is_installed_and_given_up_
         "status": {"phase": "Healthy", "currentPodHash": "abc", "stableRS": "abc", "observedGeneration": "1"}
     });
     simulator.store().put(Resource::Rollouts, rollout);
-    watching.until("the Rollout", |look| workloads(look).contains(&"argo/rollout/shop".to_owned())).await;
-    watching.until_it_agrees_with_who_has_just_begun(&simulator).await;
+    exporter.until("the Rollout", |look| workloads(look).contains(&"argo/rollout/shop".to_owned())).await;
+    exporter.until_it_agrees_with_a_fresh_one(&simulator).await;
 
     simulator.set_rollouts_served(false);
-    watching.until("no Rollout", |look| workloads(look) == EVERYTHING).await;
-    watching.until_it_agrees_with_who_has_just_begun(&simulator).await;
+    exporter.until("no Rollout", |look| workloads(look) == EVERYTHING).await;
+    exporter.until_it_agrees_with_a_fresh_one(&simulator).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -169,7 +169,7 @@ async fn without_pods_it_is_not_ready_and_gives_the_reason() {
         .until_answered("/readyz", |status, body| status == 503 && body.contains("\nwaiting for pods: forbidden: "))
         .await;
     let scrape = podskew.scrape();
-    assert!(scrape.says_nothing_of_workloads(), "{}", scrape.text);
+    assert!(scrape.has_only_own_metrics(), "{}", scrape.text);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

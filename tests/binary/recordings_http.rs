@@ -1,12 +1,12 @@
 //! Each recording, replayed over HTTP to the real binary, which is scraped continuously.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use crate::common::running::{GLANCE, Running, Scrape};
+use crate::common::running::{POLL_INTERVAL, Running, Scrape};
 use crate::common::scenarios::{
     DAEMONSET, DIGEST_SKEW, PAUSED, RECREATE, RESTART_MOVED_TAG, RESUMED_LATE, ROLLOUT, SAME_NAME_PAUSED,
     SAME_NAME_SKEW, SAME_NAME_STUCK, STATEFULSET_PARTITION, STUCK, Scenario,
 };
-use crate::common::story::Told;
+use crate::common::summary::View;
 use crate::common::tape::path;
 use podskew::time::UnixTime;
 use simulator::Time;
@@ -50,26 +50,26 @@ impl Stage {
         stage
     }
 
-    fn told<'a>(&self, scrape: &'a Scrape) -> Told<'a> {
-        Told { parsed: &scrape.parsed, at: scrape.at, start: UnixTime::from_seconds(self.start.seconds()).unwrap() }
+    fn view<'a>(&self, scrape: &'a Scrape) -> View<'a> {
+        View { parsed: &scrape.parsed, at: scrape.at, start: UnixTime::from_seconds(self.start.seconds()).unwrap() }
     }
 
     /// Checks what is true for every scrape.
     fn holds(&self, scrape: &Scrape) {
-        let told = self.told(scrape);
-        told.holds_together();
-        let skewed = told.most_digests_of_a_hash() > 1.0;
-        assert!(!skewed || self.scenario.ending.contains("skewed"), "{}", told.story());
+        let view = self.view(scrape);
+        view.holds_together();
+        let skewed = view.most_digests_of_a_hash() > 1.0;
+        assert!(!skewed || self.scenario.ending.contains("skewed"), "{}", view.summary());
     }
 
     /// Replays up to a second of the recording, and scrapes meanwhile.
-    async fn play_to(&mut self, second: f64, mut look: impl FnMut(Told<'_>)) {
+    async fn play_to(&mut self, second: f64, mut look: impl FnMut(View<'_>)) {
         while self.at < second {
             let begun = Instant::now();
-            tokio::time::sleep(GLANCE).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
             let scrape = self.podskew.scrape();
             self.holds(&scrape);
-            look(self.told(&scrape));
+            look(self.view(&scrape));
             self.at = (self.at + begun.elapsed().as_secs_f64() * self.scenario.speed).min(second);
             self.replay.advance_to(self.at);
         }
@@ -81,18 +81,18 @@ impl Stage {
         let expected = course.phases[phase].split_once(' ').unwrap().1;
         let scrape = self.podskew.until(expected, |scrape| {
             self.holds(scrape);
-            let phase = self.told(scrape).phase(course.workload_type, course.workload);
+            let phase = self.view(scrape).phase(course.workload_type, course.workload);
             phase.is_some_and(|(state, since)| format!("{state}{since}") == expected)
         });
         scrape.await;
     }
 
     /// Replays the rest, and waits for the final summary.
-    async fn ends(&mut self, look: impl FnMut(Told<'_>)) {
+    async fn ends(&mut self, look: impl FnMut(View<'_>)) {
         self.play_to(self.seconds, look).await;
         let ended = self.podskew.until(self.scenario.ending, |scrape| {
             self.holds(scrape);
-            self.told(scrape).story() == self.scenario.ending
+            self.view(scrape).summary() == self.scenario.ending
         });
         ended.await;
     }
@@ -126,8 +126,8 @@ async fn a_restart_with_a_moved_tag() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_scaling_that_ends_in_digest_skew() {
-    let complete = |told: Told<'_>| {
-        let phase = told.phase("deployment", "web").unwrap();
+    let complete = |view: View<'_>| {
+        let phase = view.phase("deployment", "web").unwrap();
         assert_eq!(phase, ("complete to 658465cf6d".to_owned(), String::new()));
     };
     let mut stage = Stage::set(DIGEST_SKEW).await;
@@ -158,7 +158,7 @@ async fn a_recreation() {
     stage.play_to(3.0, |_| {}).await;
     let waiting = stage.podskew.until("no current hash", |scrape| {
         stage.holds(scrape);
-        stage.told(scrape).phase("deployment", "api").unwrap().0 == "progressing to nothing"
+        stage.view(scrape).phase("deployment", "api").unwrap().0 == "progressing to nothing"
     });
     assert!(waiting.await.parsed.series("podskew_outdated_pods", &[]).is_empty());
     stage.play_to(6.0, |_| {}).await;
@@ -166,7 +166,7 @@ async fn a_recreation() {
     let age = |scrape: &Scrape| scrape.parsed.series("podskew_rollout_age_seconds", &[])[0].1;
     let under_way = stage.podskew.until("the new ReplicaSet", |scrape| {
         stage.holds(scrape);
-        stage.told(scrape).phase("deployment", "api").unwrap().0 == "progressing to 7b6b986cd8"
+        stage.view(scrape).phase("deployment", "api").unwrap().0 == "progressing to 7b6b986cd8"
     });
     let age = age(&under_way.await);
     assert!((3.0..30.0).contains(&age), "{age}");
@@ -194,15 +194,15 @@ async fn two_daemon_sets() {
     stage.ends(|_| {}).await;
 }
 
-fn age(told: Told<'_>, family: &str) -> f64 {
-    told.parsed.series(family, &[]).into_iter().map(|(_, age)| age).fold(0.0, f64::max)
+fn age(view: View<'_>, family: &str) -> f64 {
+    view.parsed.series(family, &[]).into_iter().map(|(_, age)| age).fold(0.0, f64::max)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stuck_deployment_made_again_under_its_name() {
     let mut stage = Stage::set(SAME_NAME_STUCK).await;
     let mut oldest = 0.0_f64;
-    stage.play_to(47.0, |told| oldest = oldest.max(age(told, "podskew_rollout_age_seconds"))).await;
+    stage.play_to(47.0, |view| oldest = oldest.max(age(view, "podskew_rollout_age_seconds"))).await;
     assert!(oldest >= 40.0, "{oldest}");
     stage.ends(|_| {}).await;
 }
@@ -211,7 +211,7 @@ async fn a_stuck_deployment_made_again_under_its_name() {
 async fn a_skewed_deployment_made_again_under_its_name() {
     let mut stage = Stage::set(SAME_NAME_SKEW).await;
     let mut oldest = 0.0_f64;
-    stage.play_to(4.5, |told| oldest = oldest.max(age(told, "podskew_digest_skew_age_seconds"))).await;
+    stage.play_to(4.5, |view| oldest = oldest.max(age(view, "podskew_digest_skew_age_seconds"))).await;
     assert!(oldest > 10.0, "{oldest}");
     stage.ends(|_| {}).await;
 }
@@ -220,7 +220,7 @@ async fn a_skewed_deployment_made_again_under_its_name() {
 async fn a_paused_deployment_made_again_under_its_name() {
     let mut stage = Stage::set(SAME_NAME_PAUSED).await;
     let mut oldest = 0.0_f64;
-    stage.play_to(14.5, |told| oldest = oldest.max(age(told, "podskew_rollout_age_seconds"))).await;
+    stage.play_to(14.5, |view| oldest = oldest.max(age(view, "podskew_rollout_age_seconds"))).await;
     assert!((10.0..30.0).contains(&oldest), "{oldest}");
     stage.ends(|_| {}).await;
 }
@@ -229,14 +229,14 @@ async fn a_paused_deployment_made_again_under_its_name() {
 async fn a_rollout_that_begins_late_after_a_pause() {
     let mut stage = Stage::set(RESUMED_LATE).await;
     let mut oldest = 0.0_f64;
-    stage.play_to(43.5, |told| oldest = oldest.max(age(told, "podskew_rollout_age_seconds"))).await;
+    stage.play_to(43.5, |view| oldest = oldest.max(age(view, "podskew_rollout_age_seconds"))).await;
     assert!((35.0..60.0).contains(&oldest), "the pause is {oldest} s old");
     let seconds = stage.seconds;
     stage.play_to(seconds, |_| {}).await;
     let rolling = stage.podskew.until("the new ReplicaSet", |scrape| {
         stage.holds(scrape);
-        stage.told(scrape).phase("deployment", "api").unwrap().0 == "progressing to 78c6f8c449"
+        stage.view(scrape).phase("deployment", "api").unwrap().0 == "progressing to 78c6f8c449"
     });
-    let age = age(stage.told(&rolling.await), "podskew_rollout_age_seconds");
+    let age = age(stage.view(&rolling.await), "podskew_rollout_age_seconds");
     assert!(age < 20.0, "the rollout is {age} s old, and not as old as the pause");
 }

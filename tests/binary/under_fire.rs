@@ -2,9 +2,9 @@
 //! values, a server with nonsensical responses, too few file descriptors.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::float_cmp, reason = "tests")]
 
+use crate::common::exporter::fill;
 use crate::common::exposition::Parsed;
-use crate::common::running::{GLANCE, PATIENCE, Running};
-use crate::common::watching::fill;
+use crate::common::running::{POLL_INTERVAL, Running, TIMEOUT};
 use simulator::{Simulator, SimulatorConfig};
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -50,8 +50,8 @@ impl Deaf {
             if answer.contains(text) {
                 return answer;
             }
-            assert!(begun.elapsed() < PATIENCE, "{path} does not show {text:?}: {answer}");
-            std::thread::sleep(GLANCE);
+            assert!(begun.elapsed() < TIMEOUT, "{path} does not show {text:?}: {answer}");
+            std::thread::sleep(POLL_INTERVAL);
         }
     }
 
@@ -149,8 +149,8 @@ async fn lines_dropped_by_a_closed_stderr_are_counted() {
         if !line.ends_with(" 0") {
             break;
         }
-        assert!(begun.elapsed() < PATIENCE, "{answer}");
-        std::thread::sleep(GLANCE);
+        assert!(begun.elapsed() < TIMEOUT, "{answer}");
+        std::thread::sleep(POLL_INTERVAL);
     }
 }
 

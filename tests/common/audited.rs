@@ -1,6 +1,6 @@
 //! Audits of dumps of real clusters, and of one with hostile names, two hours after the recordings.
 
-use super::looking::looking;
+use super::snapshot_options::snapshot_options;
 use super::tape::path;
 use podskew::commands::audit::{Audit, AuditFormat, Auditor, Strictness, Terminal, audit};
 use podskew::snapshot::{SnapshotSource, take_snapshot};
@@ -27,7 +27,7 @@ pub async fn audited(dump: &Value, of: &str, strictness: Strictness) -> Audit {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), dump.to_string()).unwrap();
     let place = SnapshotSource::Dump { files: vec![file.path().to_owned()], namespaces: Vec::new(), taken: None };
-    let mut look = take_snapshot(&looking(place), None).await.unwrap();
+    let mut look = take_snapshot(&snapshot_options(place), None).await.unwrap();
     look.taken = ObservationTime { at: UnixTime::parse("2026-11-21T08:30:00Z").unwrap(), from: TimeSource::Clock };
     of.clone_into(&mut look.of);
     // An audit for JSON contains what every format needs.

@@ -7,7 +7,7 @@ use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
 /// Timeout of a command, many times its usual duration.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A running demo; it is killed when this is dropped.
 pub struct Demo {
@@ -44,7 +44,7 @@ impl Demo {
         let path = format!("{}:{}:{path}", podskew.display(), self.kubectl.display());
         let mut shell = Command::new("sh");
         shell.args(["-c", command]).env("PATH", path).env("KUBECONFIG", &self.kubeconfig).stdin(Stdio::null());
-        tokio::time::timeout(PATIENCE, shell.output()).await.unwrap_or_else(|_| panic!("{command} hangs")).unwrap()
+        tokio::time::timeout(TIMEOUT, shell.output()).await.unwrap_or_else(|_| panic!("{command} hangs")).unwrap()
     }
 
     /// Output of a command that must exit with 0, or with 1 as an audit with findings does.

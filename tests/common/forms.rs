@@ -1,7 +1,7 @@
 //! One cluster in every file format that podskew reads, generated here.
 
+use super::exporter::objects;
 use super::tape::{Cluster, Tape};
-use super::watching::objects;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};

@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 pub mod alone;
-pub mod asked;
 pub mod audited;
 pub mod burst;
 pub mod command;
@@ -12,17 +11,18 @@ pub mod demo;
 pub mod docker_registry;
 pub mod encodings;
 pub mod evidence;
+pub mod exporter;
 pub mod exposition;
 pub mod forms;
 pub mod http;
 pub mod log;
-pub mod looking;
-pub mod named;
 pub mod pages;
+pub mod registry_sink;
 pub mod reports;
 pub mod running;
 pub mod scenarios;
-pub mod story;
+pub mod snapshot_options;
+pub mod summary;
 pub mod tape;
-pub mod watching;
+pub mod test_names;
 pub mod world;

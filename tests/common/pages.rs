@@ -1,8 +1,8 @@
 //! Helpers for the page and the API of the real binary on a simulated cluster.
 
+use super::exporter::{fill, simulator};
 use super::http::{Answer, ask};
 use super::running::Running;
-use super::watching::{fill, simulator};
 use serde_json::Value;
 use simulator::Simulator;
 

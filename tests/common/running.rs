@@ -12,10 +12,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Timeout for anything that must happen: many times the usual duration, so that no test fails on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Interval between two checks.
-pub const GLANCE: Duration = Duration::from_millis(100);
+pub const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A running podskew; it is killed when this is dropped.
 pub struct Running {
@@ -35,7 +35,7 @@ pub struct Scrape {
 
 impl Scrape {
     /// Whether there are only podskew's own metrics.
-    pub fn says_nothing_of_workloads(&self) -> bool {
+    pub fn has_only_own_metrics(&self) -> bool {
         FAMILIES.iter().all(|family| self.parsed.series(family.name, &[]).is_empty())
             && self.parsed.value("podskew_watch_synced", &[("resource", "pods")]).is_some()
     }
@@ -75,11 +75,11 @@ impl Running {
     pub fn ends_after_sigterm(&mut self) -> bool {
         let told = Command::new("kill").args(["-TERM", &self.process.id().to_string()]).status().unwrap();
         let begun = Instant::now();
-        while begun.elapsed() < PATIENCE {
+        while begun.elapsed() < TIMEOUT {
             if let Some(status) = self.process.try_wait().unwrap() {
                 return told.success() && status.success();
             }
-            std::thread::sleep(GLANCE);
+            std::thread::sleep(POLL_INTERVAL);
         }
         false
     }
@@ -131,8 +131,8 @@ impl Running {
     pub async fn until_ready(&self) {
         let begun = Instant::now();
         while !self.is_ready() {
-            assert!(begun.elapsed() < PATIENCE, "not ready: {}\n{}", self.get("/readyz").1, self.log());
-            tokio::time::sleep(GLANCE).await;
+            assert!(begun.elapsed() < TIMEOUT, "not ready: {}\n{}", self.get("/readyz").1, self.log());
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
@@ -144,8 +144,8 @@ impl Running {
             if found(status, &body) {
                 return;
             }
-            assert!(begun.elapsed() < PATIENCE, "{path} responds with {status} {body}\n{}", self.log());
-            tokio::time::sleep(GLANCE).await;
+            assert!(begun.elapsed() < TIMEOUT, "{path} responds with {status} {body}\n{}", self.log());
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
@@ -157,8 +157,8 @@ impl Running {
             if found(&scrape) {
                 return scrape;
             }
-            assert!(begun.elapsed() < PATIENCE, "timeout waiting for {what}:\n{}\n{}", scrape.text, self.log());
-            tokio::time::sleep(GLANCE).await;
+            assert!(begun.elapsed() < TIMEOUT, "timeout waiting for {what}:\n{}\n{}", scrape.text, self.log());
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
@@ -178,8 +178,8 @@ impl Running {
     pub async fn until_logged(&self, text: &str) {
         let begun = Instant::now();
         while !self.log().contains(text) {
-            assert!(begun.elapsed() < PATIENCE, "{text:?} is not logged:\n{}", self.log());
-            tokio::time::sleep(GLANCE).await;
+            assert!(begun.elapsed() < TIMEOUT, "{text:?} is not logged:\n{}", self.log());
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Feeds a recording into an inventory line by line, in order, and renders after each line.
 
 use super::exposition::Parsed;
-use super::story::Told;
+use super::summary::View;
 use super::world::source;
 use podskew::exposition::{Encoding, Exposition, Format, PublishBatch, Selection};
 use podskew::inventory::{Inventory, Settings, Source};
@@ -85,17 +85,17 @@ impl Tape {
     }
 
     /// Whether it has any object of a resource.
-    pub fn tells_of(&self, resource: Resource) -> bool {
+    pub fn has(&self, resource: Resource) -> bool {
         self.lines.iter().any(|line| line.resource == resource && line.event.is_some())
     }
 
     /// Plays everything, and calls `look` after each line.
-    pub fn play(&self, mut look: impl FnMut(f64, Told<'_>)) {
+    pub fn play(&self, mut look: impl FnMut(f64, View<'_>)) {
         let mut player = Player::new(self.start);
         for line in &self.lines {
             player.play(line);
             let parsed = player.look();
-            look(line.at, Told { parsed: &parsed, at: player.now, start: self.start });
+            look(line.at, View { parsed: &parsed, at: player.now, start: self.start });
         }
     }
 }

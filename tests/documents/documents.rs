@@ -248,7 +248,7 @@ fn every_make_target_that_is_named_exists() {
 fn every_promise_has_its_test() {
     let document = read("docs/reliability.md");
     let named = Regex::new(r"`([a-z_]+)::([a-z0-9_]+)`").unwrap();
-    let tests = crate::common::named::tests();
+    let tests = crate::common::test_names::tests();
     let mut count = 0;
     for named in named.captures_iter(&document) {
         let name = format!("{}::{}", &named[1], &named[2]);

@@ -1,7 +1,7 @@
 //! The pipelines of docs/ci.md: valid for GitLab and GitHub, and their commands do what the document says.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
-use crate::common::watching::shop;
+use crate::common::exporter::shop;
 use crate::needs::{Test, tests};
 use crate::programs;
 use regex::Regex;

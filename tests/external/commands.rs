@@ -5,7 +5,7 @@
 use crate::common;
 use crate::common::commands::shape;
 use crate::common::demo::Demo;
-use crate::common::looking::looking;
+use crate::common::snapshot_options::snapshot_options;
 use crate::needs::{Test, tests};
 use crate::programs;
 use podskew::advice::{Finding, Remedy, remedy};
@@ -29,7 +29,7 @@ use tokio::process::Command;
 const NODES: usize = 6;
 
 /// Timeout for a promised effect: many times the usual duration.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Maximum time until the controllers see a change.
 const SETTLING: Duration = Duration::from_secs(3);
@@ -103,7 +103,7 @@ impl Cluster {
         let mut stdin = child.stdin.take().unwrap();
         stdin.write_all(input.as_bytes()).await.unwrap();
         drop(stdin);
-        let ended = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
+        let ended = tokio::time::timeout(TIMEOUT, child.wait_with_output()).await;
         ended.unwrap_or_else(|_| panic!("{command} hangs: {:?}", self.pods())).unwrap()
     }
 }
@@ -138,9 +138,9 @@ impl Scene<'_> {
         let connected = connect(&Connection { kubeconfig, context: None }).await.unwrap();
         let place = SnapshotSource::Cluster { connection: Connection::default(), namespaces: Namespaces::All };
         let settings = Settings { stalled_after: Duration::from_secs(6), ..Settings::default() };
-        let looking = SnapshotOptions { settings, ..looking(place) };
+        let options = SnapshotOptions { settings, ..snapshot_options(place) };
         let namespaces = [self.namespace.to_owned()];
-        let looked = list_cluster(&connected, &namespaces, &looking, None, WatchTimings::for_snapshot()).await;
+        let looked = list_cluster(&connected, &namespaces, &options, None, WatchTimings::for_snapshot()).await;
         let mut found = None;
         looked.unwrap().reports(&mut |report| {
             if *report.workload.workload_type == *kind && *report.workload.name == *name {
@@ -162,7 +162,7 @@ impl Scene<'_> {
             if let Some(report) = report.as_ref().filter(|report| holds(report)) {
                 return report.clone();
             }
-            if begun.elapsed() > PATIENCE {
+            if begun.elapsed() > TIMEOUT {
                 let pods = self.kubectl("get all -o wide").await;
                 panic!("{}/{kind}/{name} does not reach the expected state: {report:?}\n{pods}", self.namespace);
             }
@@ -187,7 +187,7 @@ impl Scene<'_> {
                 self.did(command);
             }
             let begun = Instant::now();
-            while begun.elapsed() < PATIENCE {
+            while begun.elapsed() < TIMEOUT {
                 let Some(now) = self.report(kind, name).await else { return report };
                 let found = Finding::all(&now);
                 let goes_on = [Finding::UnderWay, Finding::HashesMixed, Finding::Stalled]
@@ -806,7 +806,7 @@ async fn mend(demo: &Demo, workload: &str) {
             assert!(output.status.success(), "{command}\n{}{}", text(&output.stdout), text(&output.stderr));
             (done, done_at) = (command, Instant::now());
         }
-        assert!(begun.elapsed() < PATIENCE, "{workload} is not fixed by {done}\n{audit}");
+        assert!(begun.elapsed() < TIMEOUT, "{workload} is not fixed by {done}\n{audit}");
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }

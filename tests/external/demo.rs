@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::process::Command;
 
 /// Timeout for anything that must happen: many times the usual duration.
-const PATIENCE: Duration = Duration::from_secs(300);
+const TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Timeout of a response while the cluster is busy: many times the usual duration, and far less than a hang.
 const PROMPT: Duration = Duration::from_secs(60);
@@ -35,7 +35,7 @@ async fn until(demo: &Demo, command: &str, holds: impl Fn(&str) -> bool) -> Stri
         if holds(&printed) {
             return printed;
         }
-        assert!(begun.elapsed() < PATIENCE, "{command} still prints\n{printed}");
+        assert!(begun.elapsed() < TIMEOUT, "{command} still prints\n{printed}");
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
 }

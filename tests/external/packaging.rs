@@ -4,7 +4,7 @@
 
 use crate::chart;
 use crate::chart::{objects, path, read, the};
-use crate::common::watching::shop;
+use crate::common::exporter::shop;
 use crate::needs::{Test, tests};
 use crate::programs;
 use crate::rules;

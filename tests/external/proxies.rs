@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use crate::common;
-use crate::common::running::{GLANCE, PATIENCE, Running};
-use crate::common::watching::fill;
+use crate::common::exporter::fill;
+use crate::common::running::{POLL_INTERVAL, Running, TIMEOUT};
 use crate::needs::{Test, tests};
 use simulator::{Simulator, SimulatorConfig, Tls};
 use std::io::Read as _;
@@ -71,11 +71,11 @@ impl Proxy {
                 .spawn()
                 .unwrap_or_else(|error| panic!("{program}: {error}; apt-get install tinyproxy-bin microsocks"));
             let begun = Instant::now();
-            while process.try_wait().unwrap().is_none() && begun.elapsed() < PATIENCE {
+            while process.try_wait().unwrap().is_none() && begun.elapsed() < TIMEOUT {
                 if TcpStream::connect(("127.0.0.1", port)).is_ok() {
                     return Self { process, port, _configuration: configuration };
                 }
-                std::thread::sleep(GLANCE);
+                std::thread::sleep(POLL_INTERVAL);
             }
         }
         panic!("{program} does not listen");

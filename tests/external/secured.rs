@@ -16,7 +16,7 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A hash of a password, with the lowest cost.
 pub fn hash(password: &[u8]) -> String {
@@ -158,7 +158,7 @@ impl Connection {
     /// Connects; the handshake is part of the first request.
     pub fn open(address: &str, tls: Option<&Tls>) -> io::Result<Self> {
         let stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_nodelay(true)?;
         let Some(Tls(config)) = tls else { return Ok(Self(Box::new(stream))) };
         let name = ServerName::try_from("localhost").unwrap();
@@ -294,7 +294,7 @@ impl Served {
     pub fn eventually(&self, what: &str, mut found: impl FnMut() -> bool) {
         let begun = Instant::now();
         while !found() {
-            assert!(begun.elapsed() < PATIENCE, "timeout waiting for {what}:\n{}", self.log());
+            assert!(begun.elapsed() < TIMEOUT, "timeout waiting for {what}:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(50));
         }
     }

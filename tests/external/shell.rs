@@ -3,7 +3,7 @@
 
 use crate::common;
 use crate::common::command::{Ended, called_as, podskew};
-use crate::common::watching::{fill, objects, simulator};
+use crate::common::exporter::{fill, objects, simulator};
 use crate::needs::{Test, tests};
 use crate::programs::run;
 use simulator::{Fault, Simulator};
@@ -74,7 +74,7 @@ impl Cluster {
         for mut object in objects("stuck") {
             object["metadata"]["namespace"] = "default".into();
             object["metadata"]["uid"] = format!("{}-2", object["metadata"]["uid"].as_str().unwrap()).into();
-            simulator.store().put(common::watching::resource_of(&object), object);
+            simulator.store().put(common::exporter::resource_of(&object), object);
         }
         simulator.write_kubeconfig(&folder.path().join("kubeconfig")).unwrap();
         for name in ["podskew", "kubectl-podskew", "kubectl_complete-podskew"] {

@@ -1,8 +1,8 @@
 //! `podskew audit` at a terminal.
 #![allow(clippy::unwrap_used, missing_docs, reason = "tests")]
 
+use crate::common::exporter::{fill_from, simulator};
 use crate::common::tape::path;
-use crate::common::watching::{fill_from, simulator};
 use crate::needs::{Test, tests};
 use std::process::Command;
 

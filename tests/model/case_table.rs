@@ -3,7 +3,7 @@
 //! Row 4, and the alias of row 9, need access to nodes. Without it, both are reported as different manifest digests.
 #![allow(clippy::expect_used, clippy::needless_pass_by_value, clippy::panic, reason = "tests")]
 
-use crate::common::named;
+use crate::common::test_names;
 use crate::common::world::*;
 use podskew::inventory::{CustomKind, Settings};
 use podskew::objects::Resource;
@@ -2346,7 +2346,7 @@ fn row_66_a_clone_set_that_its_controller_has_not_seen_has_no_current_hash() {
 #[test]
 fn docs_cases_has_each_row_that_is_tested_and_no_other() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let names = named::tests();
+    let names = test_names::tests();
     let row = |name: &String| name.split_once("::row_")?.1.split('_').next()?.parse::<u32>().ok();
     let mut tested: std::collections::BTreeSet<u32> = names.iter().filter_map(row).collect();
     let document = std::fs::read_to_string(root.join("docs/cases.md")).unwrap();

@@ -6,7 +6,7 @@ use crate::common::forms::{
     Form, RECORDINGS, cluster_info, dump_of, events_of, forms, gzip, list, must_gather, support_bundle, tar, utf_16,
     yaml, zip,
 };
-use crate::common::looking::looking;
+use crate::common::snapshot_options::snapshot_options;
 use podskew::commands::audit::{AuditFormat, Auditor, Strictness, Terminal, audit};
 use podskew::snapshot::formats::{ReadLimits, ReadOptions, read, read_from};
 use podskew::snapshot::{SnapshotSource, take_snapshot};
@@ -23,7 +23,7 @@ const PLAIN: Terminal = Terminal { coloured: false, width: None };
 /// The audit of these files as a table and as JSON, with the same name for all files.
 async fn said(files: &[PathBuf]) -> Result<(String, Value), String> {
     let place = SnapshotSource::Dump { files: files.to_vec(), namespaces: Vec::new(), taken: None };
-    let mut look = take_snapshot(&looking(place), None).await.map_err(|error| format!("{error:#}"))?;
+    let mut look = take_snapshot(&snapshot_options(place), None).await.map_err(|error| format!("{error:#}"))?;
     "FILE".clone_into(&mut look.of);
     let audit = audit(&mut look, &[], Auditor::new(Strictness::default(), AuditFormat::Json, false)).unwrap();
     let printed = |format| {
@@ -275,7 +275,7 @@ async fn a_file_is_of_the_time_of_its_contents() {
     let at = async |taken: Option<&str>| {
         let taken = taken.map(|taken| UnixTime::parse(taken).unwrap());
         let place = SnapshotSource::Dump { files: vec![path.clone()], namespaces: Vec::new(), taken };
-        take_snapshot(&looking(place), None).await.unwrap().taken
+        take_snapshot(&snapshot_options(place), None).await.unwrap().taken
     };
     let told = at(None).await;
     let newest = newest_of(&dump_of("statefulset-partition"));

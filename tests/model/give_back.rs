@@ -17,13 +17,13 @@ use serde_json::json;
 #[global_allocator]
 static ALLOCATOR: allocator::Counting = allocator::Counting;
 
-struct Told {
+struct State {
     inventory: Inventory,
     exposition: Exposition,
     now: UnixTime,
 }
 
-impl Told {
+impl State {
     fn new(now: UnixTime) -> Self {
         let sources = Resource::ALL.map(|resource| Source { resource, namespace: 0 });
         let mut inventory = Inventory::new(Settings::default(), &sources);
@@ -34,7 +34,7 @@ impl Told {
         Self { inventory, exposition: Exposition::new(Selection::default(), Vec::new()), now }
     }
 
-    fn tell(&mut self, kind: &str, namespace: &str, numbers: std::ops::Range<usize>) {
+    fn apply(&mut self, kind: &str, namespace: &str, numbers: std::ops::Range<usize>) {
         for number in numbers {
             for (resource, object) in objects(namespace, number) {
                 let line = json!({"type": kind, "object": object}).to_string();
@@ -66,17 +66,17 @@ fn memory_of_a_burst_is_released() {
         return;
     }
     let now = UnixTime::parse("2026-11-21T13:00:00Z").unwrap();
-    let mut told = Told::new(now);
-    told.tell("ADDED", "stays", 0..200);
+    let mut state = State::new(now);
+    state.apply("ADDED", "stays", 0..200);
     let fresh = allocator::live();
     for round in 0..2 {
-        told.tell("ADDED", "burst", 0..2000);
+        state.apply("ADDED", "burst", 0..2000);
         // The staying workloads are replaced meanwhile, so they are stored among those that will be deleted.
-        told.tell("DELETED", "stays", 0..200);
-        told.tell("ADDED", "stays", 0..200);
-        told.tell("ADDED", "burst", 2000..4000);
+        state.apply("DELETED", "stays", 0..200);
+        state.apply("ADDED", "stays", 0..200);
+        state.apply("ADDED", "burst", 2000..4000);
         let full = allocator::live();
-        told.tell("DELETED", "burst", 0..4000);
+        state.apply("DELETED", "burst", 0..4000);
         let after = allocator::live();
         println!("{fresh} bytes, {full} with the burst, {after} after it");
         assert!(full > 5 * fresh, "the burst is too small: {full} bytes, {fresh} before");

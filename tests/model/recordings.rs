@@ -5,7 +5,7 @@ use crate::common::scenarios::{
     ALL, Course, DAEMONSET, DIGEST_SKEW, PAUSED, RECREATE, RESTART_MOVED_TAG, RESUMED_LATE, STATEFULSET_PARTITION,
     STUCK, Scenario,
 };
-use crate::common::story::{Told, ageless, disagreement};
+use crate::common::summary::{View, ageless, disagreement};
 use crate::common::tape::{Cluster, Player, Tape, path};
 use podskew::objects::Resource;
 use serde_json::Value;
@@ -22,9 +22,9 @@ impl<'a> Diary<'a> {
     }
 
     /// Adds the current phases. A workload must not disappear.
-    fn note(&mut self, at: f64, told: Told<'_>) {
+    fn note(&mut self, at: f64, view: View<'_>) {
         for (Course { workload_type, workload, .. }, written) in self.scenario.courses.iter().zip(&mut self.written) {
-            let phase = told.phase(workload_type, workload);
+            let phase = view.phase(workload_type, workload);
             assert!(written.is_empty() || phase.is_some(), "{workload} is gone at {at}");
             let Some((state, since)) = phase else { continue };
             match written.last_mut() {
@@ -45,10 +45,10 @@ fn every_workload_goes_through_its_phases_and_ends_as_it_ended() {
     for scenario in ALL {
         let mut diary = Diary::new(&scenario);
         let mut ending = String::new();
-        Tape::load(scenario.name).play(|at, told| {
-            told.holds_together();
-            diary.note(at, told);
-            ending = told.story();
+        Tape::load(scenario.name).play(|at, view| {
+            view.holds_together();
+            diary.note(at, view);
+            ending = view.summary();
         });
         let expected: Vec<&[&str]> = scenario.courses.iter().map(|course| course.phases).collect();
         assert_eq!(diary.read(), expected, "{}", scenario.name);
@@ -59,8 +59,8 @@ fn every_workload_goes_through_its_phases_and_ends_as_it_ended() {
 #[test]
 fn no_line_of_a_rollout_looks_like_digest_skew() {
     for scenario in ALL.iter().filter(|scenario| !scenario.ending.contains("skewed")) {
-        Tape::load(scenario.name).play(|at, told| {
-            assert!(told.most_digests_of_a_hash() <= 1.0, "{} at {at}: {}", scenario.name, told.story());
+        Tape::load(scenario.name).play(|at, view| {
+            assert!(view.most_digests_of_a_hash() <= 1.0, "{} at {at}: {}", scenario.name, view.summary());
         });
     }
 }
@@ -69,8 +69,8 @@ fn no_line_of_a_rollout_looks_like_digest_skew() {
 fn a_restart_with_a_moved_tag_shows_two_digests_until_it_is_done() {
     let labels = [("namespace", "restart-moved-tag"), ("deployment", "api"), ("container", "app")];
     let mut seen: Vec<(f64, f64)> = Vec::new();
-    Tape::load(RESTART_MOVED_TAG.name).play(|at, told| {
-        let digests = told.parsed.value("podskew_distinct_digests_per_deployment", &labels).unwrap_or(0.0);
+    Tape::load(RESTART_MOVED_TAG.name).play(|at, view| {
+        let digests = view.parsed.value("podskew_distinct_digests_per_deployment", &labels).unwrap_or(0.0);
         if seen.last().is_none_or(|(_, last)| *last != digests) {
             seen.push((at, digests));
         }
@@ -82,12 +82,12 @@ fn a_restart_with_a_moved_tag_shows_two_digests_until_it_is_done() {
 #[test]
 fn recreate_has_no_current_hash_and_nothing_outdated_while_it_waits() {
     let mut looks = 0;
-    Tape::load(RECREATE.name).play(|at, told| {
+    Tape::load(RECREATE.name).play(|at, view| {
         if (1.77..4.85).contains(&at) {
             looks += 1;
-            let current = told.parsed.series("podskew_template_hash_info", &[("current", "true")]);
+            let current = view.parsed.series("podskew_template_hash_info", &[("current", "true")]);
             assert!(current.is_empty(), "{at}: {current:?}");
-            assert!(told.parsed.series("podskew_outdated_pods", &[]).is_empty(), "{at}");
+            assert!(view.parsed.series("podskew_outdated_pods", &[]).is_empty(), "{at}");
         }
     });
     assert!(looks > 5);
@@ -97,14 +97,14 @@ fn recreate_has_no_current_hash_and_nothing_outdated_while_it_waits() {
 fn a_watch_that_lags_behind_the_others_changes_nothing_in_the_end_and_shows_no_skew() {
     for scenario in ALL {
         let tape = Tape::load(scenario.name);
-        for resource in Resource::ALL.into_iter().filter(|resource| tape.tells_of(*resource)) {
+        for resource in Resource::ALL.into_iter().filter(|resource| tape.has(*resource)) {
             let mut ending = String::new();
-            Tape::load(scenario.name).with_lag(resource, 3.0).play(|at, told| {
-                told.holds_together();
-                let skewed = told.most_digests_of_a_hash() > 1.0;
-                let case = || format!("{} at {at}, {resource} behind:\n{}", scenario.name, told.story());
+            Tape::load(scenario.name).with_lag(resource, 3.0).play(|at, view| {
+                view.holds_together();
+                let skewed = view.most_digests_of_a_hash() > 1.0;
+                let case = || format!("{} at {at}, {resource} behind:\n{}", scenario.name, view.summary());
                 assert!(!skewed || scenario.ending.contains("skewed"), "{}", case());
-                ending = told.story();
+                ending = view.summary();
             });
             // A phase that has just begun at the end of a recording is older if a watch is behind.
             let begun = |ending: &str| ageless(ending).replace(" for a while", "");
@@ -120,13 +120,13 @@ fn a_start_at_any_moment_gives_the_same_and_no_greater_age() {
         let tape = Tape::load(scenario.name);
         let mut cluster = Cluster::default();
         let mut lines = tape.lines.iter();
-        tape.play(|at, told| {
+        tape.play(|at, view| {
             cluster.take(lines.next().unwrap());
-            if told.parsed.samples.is_empty() {
+            if view.parsed.samples.is_empty() {
                 return;
             }
-            let mut fresh = Player::new(told.start);
-            fresh.now = told.at;
+            let mut fresh = Player::new(view.start);
+            fresh.now = view.at;
             fresh.list(&cluster.objects());
             let parsed = fresh.look();
             // Pods of a deleted Deployment: only a podskew that saw it knows their owner (row 35).
@@ -134,7 +134,7 @@ fn a_start_at_any_moment_gives_the_same_and_no_greater_age() {
                 assert!(scenario.name.starts_with("same-name"), "{} at {at}", scenario.name);
                 return;
             }
-            assert_eq!(disagreement(told.parsed, &parsed), None, "{} at {at}", scenario.name);
+            assert_eq!(disagreement(view.parsed, &parsed), None, "{} at {at}", scenario.name);
         });
     }
 }
@@ -150,11 +150,11 @@ fn output_of_kubectl_gives_the_same_as_watches() {
         player.now = tape.start.plus(100);
         player.list(dump["items"].as_array().unwrap());
         let parsed = player.look();
-        let told = Told { parsed: &parsed, at: player.now, start: tape.start };
-        told.holds_together();
+        let view = View { parsed: &parsed, at: player.now, start: tape.start };
+        view.holds_together();
         // The undo of `agent` was complete when that summary was printed.
         let printed = |story: &str| story[story.find("daemonset/cni").unwrap_or(0)..].to_owned();
-        assert_eq!(printed(&told.story()), printed(scenario.ending), "{}", scenario.name);
+        assert_eq!(printed(&view.summary()), printed(scenario.ending), "{}", scenario.name);
     }
 }
 
@@ -168,14 +168,14 @@ fn a_rollout_took_as_long_as_its_recording_says() {
         let mut left_at: Vec<Option<f64>> = scenario.courses.iter().map(|_| None).collect();
         let mut seen: Vec<Option<String>> = scenario.courses.iter().map(|_| None).collect();
         let mut last: Vec<Option<f64>> = scenario.courses.iter().map(|_| None).collect();
-        Tape::load(scenario.name).play(|at, told| {
+        Tape::load(scenario.name).play(|at, view| {
             for (number, Course { workload_type, workload, .. }) in scenario.courses.iter().enumerate() {
                 let labels = [("workload_type", *workload_type), ("workload", *workload)];
                 let value = |family: &str| {
-                    let series = told.parsed.series(&format!("podskew_last_rollout_{family}"), &labels);
+                    let series = view.parsed.series(&format!("podskew_last_rollout_{family}"), &labels);
                     series.first().map(|(_, value)| *value)
                 };
-                let Some((state, _)) = told.phase(workload_type, workload) else { continue };
+                let Some((state, _)) = view.phase(workload_type, workload) else { continue };
                 let (is, was) = (state.starts_with("complete"), seen[number].replace(state.clone()));
                 let was_complete = was.is_some_and(|was| was.starts_with("complete"));
                 if !is {
@@ -204,7 +204,7 @@ fn a_rollout_took_as_long_as_its_recording_says() {
                     "{}: {workload} took {took} s, from {began} to {at}",
                     scenario.name
                 );
-                let completed = value("completed_timestamp_seconds").unwrap() - f64::from(told.start.seconds());
+                let completed = value("completed_timestamp_seconds").unwrap() - f64::from(view.start.seconds());
                 assert!(
                     (completed - at).abs() <= CLOSE,
                     "{}: {workload} completed at {completed}, not {at}",
@@ -249,9 +249,9 @@ fn no_rollout_waits_for_a_reason_that_its_recording_does_not_have() {
         let mut cluster = Cluster::default();
         let mut lines = tape.lines.iter();
         let mut end = Vec::new();
-        tape.play(|at, told| {
+        tape.play(|at, view| {
             cluster.take(lines.next().unwrap());
-            let blocked = told.parsed.series("podskew_rollout_blocked_pods", &[]);
+            let blocked = view.parsed.series("podskew_rollout_blocked_pods", &[]);
             let objects = cluster.objects();
             for (labels, pods) in &blocked {
                 let (reason, workload) = (&labels["reason"], &labels["workload"]);

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use crate::common;
-use crate::common::watching::{Look, Watching, fill, objects, quick, simulator, watched};
+use crate::common::exporter::{Exporter, Look, fill, objects, quick, simulator, watched};
 use podskew::telemetry::FailureReason;
 use podskew::watch::Timings;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use std::time::Duration;
 /// A cluster, and a podskew that has listed all of it.
 struct Scene {
     simulator: Simulator,
-    watching: Watching,
+    exporter: Exporter,
     /// Number of changes so far.
     happened: u32,
 }
@@ -26,10 +26,10 @@ impl Scene {
     async fn set_with(timings: &Timings) -> Self {
         let simulator = simulator().await;
         fill(simulator.store());
-        let watching = Watching::start_with(&simulator, &[], *timings).await;
-        watching.until_synced().await;
-        assert!(watching.troubles().is_empty(), "{:?}", watching.troubles());
-        Self { simulator, watching, happened: 0 }
+        let exporter = Exporter::start_with(&simulator, &[], *timings).await;
+        exporter.until_synced().await;
+        assert!(exporter.troubles().is_empty(), "{:?}", exporter.troubles());
+        Self { simulator, exporter, happened: 0 }
     }
 
     /// Creates, changes and deletes pods, one in each call, and changes a Deployment and a StatefulSet.
@@ -55,12 +55,12 @@ impl Scene {
 
     async fn until_failed(&self, resource: Resource, reason: FailureReason, times: u64) {
         let what = format!("{times} × {resource} {reason}");
-        self.watching.until(&what, |_| self.watching.failures(resource, reason) >= times).await;
+        self.exporter.until(&what, |_| self.exporter.failures(resource, reason) >= times).await;
     }
 
     /// Checks that podskew recovers by itself, and then agrees with one that has just started.
     async fn ends_well(&self) -> Look {
-        self.watching.until_it_agrees_with_who_has_just_begun(&self.simulator).await
+        self.exporter.until_it_agrees_with_a_fresh_one(&self.simulator).await
     }
 }
 
@@ -84,15 +84,15 @@ async fn a_fault_in_a_running_watch_is_lived_through() {
     for (fault, reason, lists_again) in cases {
         let mut scene = Scene::set().await;
         // A watch without a bookmark is not resumed.
-        let bookmarks = scene.watching.telemetry.watch_events.with_label_values(&["pods", "bookmark"]);
-        scene.watching.until("a bookmark", |_| bookmarks.get() > 0).await;
+        let bookmarks = scene.exporter.telemetry.watch_events.with_label_values(&["pods", "bookmark"]);
+        scene.exporter.until("a bookmark", |_| bookmarks.get() > 0).await;
         scene.simulator.inject_times(Some(Resource::Pods), fault, 1);
         scene.something_happens();
         scene.until_failed(Resource::Pods, reason, 1).await;
         scene.something_happens();
         scene.ends_well().await;
-        assert_eq!(scene.watching.restarts(Resource::Pods) > 0, lists_again, "{fault:?}");
-        let others = scene.watching.troubles().into_iter().find(|trouble| !trouble.starts_with("pods "));
+        assert_eq!(scene.exporter.restarts(Resource::Pods) > 0, lists_again, "{fault:?}");
+        let others = scene.exporter.troubles().into_iter().find(|trouble| !trouble.starts_with("pods "));
         assert_eq!(others, None, "{fault:?}");
     }
 }
@@ -107,7 +107,7 @@ async fn a_version_that_expired_during_a_disconnect_is_listed_again() {
         scene.until_failed(resource, FailureReason::Expired, 1).await;
     }
     scene.ends_well().await;
-    assert!(scene.watching.restarts(Resource::Pods) >= 1);
+    assert!(scene.exporter.restarts(Resource::Pods) >= 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -124,7 +124,7 @@ async fn a_temporary_refusal_keeps_the_last_state() {
     ];
     for (fault, reason) in cases {
         let mut scene = Scene::set().await;
-        let before = workload_series(&scene.watching.look());
+        let before = workload_series(&scene.exporter.look());
         scene.simulator.inject(None, fault);
         // A watch that is resumed must list.
         scene.simulator.store().forget_history(Resource::Pods);
@@ -134,10 +134,10 @@ async fn a_temporary_refusal_keeps_the_last_state() {
         }
         scene.something_happens();
         scene.until_failed(Resource::Pods, reason, 2).await;
-        let during = scene.watching.look();
+        let during = scene.exporter.look();
         assert!(during.complete, "{fault:?}");
-        assert!(workload_series(&during) == before, "{fault:?}: {}", during.told().story());
-        assert!(!scene.watching.synced(Resource::Pods), "{fault:?}");
+        assert!(workload_series(&during) == before, "{fault:?}: {}", during.view().summary());
+        assert!(!scene.exporter.synced(Resource::Pods), "{fault:?}");
         scene.simulator.clear_faults();
         // A request without an answer has to time out first.
         scene.something_happens();
@@ -160,7 +160,7 @@ async fn a_list_that_breaks_off_keeps_the_last_complete_state() {
             scene.simulator.store().forget_history(Resource::Pods);
             scene.simulator.cut_connections();
             scene.until_failed(Resource::Pods, reason, 1).await;
-            assert_eq!(workload_series(&scene.watching.look()), before, "{fault:?}, pages: {pages}");
+            assert_eq!(workload_series(&scene.exporter.look()), before, "{fault:?}, pages: {pages}");
             scene.something_happens();
             scene.until_failed(Resource::Pods, reason, 2).await;
             scene.simulator.clear_faults();
@@ -175,13 +175,13 @@ async fn a_server_without_streaming_lists_is_asked_for_pages_and_nothing_failed(
         let simulator = simulator().await;
         fill(simulator.store());
         simulator.inject(None, fault);
-        let watching = Watching::start(&simulator).await;
-        watching.until_synced().await;
-        assert!(watching.troubles().is_empty(), "{fault:?}: {:?}", watching.troubles());
+        let exporter = Exporter::start(&simulator).await;
+        exporter.until_synced().await;
+        assert!(exporter.troubles().is_empty(), "{fault:?}: {:?}", exporter.troubles());
         let count = |kind| simulator.request_count(Resource::Pods, kind);
         assert_eq!((count(RequestKind::StreamingList), count(RequestKind::List)), (1, 1), "{fault:?}");
         simulator.clear_faults();
-        watching.until_it_agrees_with_who_has_just_begun(&simulator).await;
+        exporter.until_it_agrees_with_a_fresh_one(&simulator).await;
     }
 }
 
@@ -198,14 +198,14 @@ async fn a_continue_token_that_expires_begins_the_list_again() {
     }
     simulator.inject(None, Fault::StreamingListInvalid);
     simulator.inject_times(Some(Resource::Pods), Fault::ContinueExpired, 1);
-    let watching = Watching::start(&simulator).await;
-    watching.until_synced().await;
+    let exporter = Exporter::start(&simulator).await;
+    exporter.until_synced().await;
     let count = |kind| simulator.request_count(Resource::Pods, kind);
     assert_eq!((count(RequestKind::List), count(RequestKind::NextPage)), (2, 1), "the second list has larger pages");
-    assert_eq!(watching.failures(Resource::Pods, FailureReason::Expired), 1);
-    assert_eq!(watching.restarts(Resource::Pods), 1);
+    assert_eq!(exporter.failures(Resource::Pods, FailureReason::Expired), 1);
+    assert_eq!(exporter.restarts(Resource::Pods), 1);
     simulator.clear_faults();
-    let look = watching.until_it_agrees_with_who_has_just_begun(&simulator).await;
+    let look = exporter.until_it_agrees_with_a_fresh_one(&simulator).await;
     assert_eq!(look.parsed.series("podskew_pod_info", &[("workload", "web")]).len(), 1208);
 }
 
@@ -219,14 +219,14 @@ async fn a_server_restored_from_a_backup_is_listed_again() {
     // The state before all changes, without one workload.
     let mut backup: Vec<(Resource, Value)> = Vec::new();
     for scenario in ["digest-skew", "stuck", "paused", "daemonset"] {
-        backup.extend(objects(scenario).into_iter().map(|object| (common::watching::resource_of(&object), object)));
+        backup.extend(objects(scenario).into_iter().map(|object| (common::exporter::resource_of(&object), object)));
     }
     scene.simulator.restart_with_older_versions(Some(backup));
     let look = scene.ends_well().await;
     assert!(
-        look.told().workloads().iter().all(|named| named.workload_type != "statefulset"),
+        look.view().workloads().iter().all(|named| named.workload_type != "statefulset"),
         "{}",
-        look.told().story()
+        look.view().summary()
     );
     // The same objects at older versions.
     scene.simulator.restart_with_older_versions(None);
@@ -258,7 +258,7 @@ async fn one_trouble_after_the_other_leaves_nothing_behind() {
         scene.something_happens();
         tokio::time::sleep(Duration::from_millis(60)).await;
         // The exposition is consistent after any fault.
-        scene.watching.look();
+        scene.exporter.look();
         if number % 4 == 0 {
             fill(scene.simulator.store());
         }

@@ -24,7 +24,7 @@ async fn reasons_that_alternate_do_not_flood_the_log() {
     let timings = Timings { log_window: Duration::from_secs(5), ..quick() };
     let began = std::time::Instant::now();
     let scene = Scene::play_in(Resource::Pods, &[], timings, replies).await;
-    scene.tells(&["begin", "list a", "finish"]).await;
+    scene.sink_gets(&["begin", "list a", "finish"]).await;
     let windows = usize::try_from(began.elapsed().as_secs() / 5 + 1).unwrap();
     scene.until("the end of both windows", || log.lines("similar lines suppressed").len() >= 2).await;
     for reason in ["server_error", "unauthorized"] {

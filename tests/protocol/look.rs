@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::common;
+use crate::common::exporter::{fill_from, simulator, watched};
 use crate::common::tape::path;
-use crate::common::watching::{fill_from, simulator, watched};
 use podskew::objects;
 use podskew::report::{Origin, RolloutState, WorkloadReport};
 use podskew::snapshot::{
@@ -19,9 +19,9 @@ use std::time::{Duration, Instant};
 
 const DUMPS: [&str; 5] = ["daemonset", "digest-skew", "paused", "statefulset-partition", "stuck"];
 
-fn looking(place: SnapshotSource, selector: Option<&str>) -> SnapshotOptions {
+fn options(place: SnapshotSource, selector: Option<&str>) -> SnapshotOptions {
     let selector = selector.map(|selector| selector.parse().unwrap());
-    SnapshotOptions { selector, ..common::looking::looking(place) }
+    SnapshotOptions { selector, ..common::snapshot_options::snapshot_options(place) }
 }
 
 fn reports(look: &mut Snapshot) -> Vec<WorkloadReport> {
@@ -38,7 +38,7 @@ fn names(look: &mut Snapshot) -> Vec<String> {
 
 async fn at_file(file: &str, selector: Option<&str>) -> Snapshot {
     take_snapshot(
-        &looking(SnapshotSource::Dump { files: vec![file.into()], namespaces: Vec::new(), taken: None }, selector),
+        &options(SnapshotSource::Dump { files: vec![file.into()], namespaces: Vec::new(), taken: None }, selector),
         None,
     )
     .await
@@ -71,7 +71,7 @@ async fn at_simulator_in(simulator: &Simulator, namespaces: &[&str], timings: &T
     let connected = connect(&Connection { kubeconfig: Some(file), context: None }).await.unwrap();
     let namespaces: Vec<String> = namespaces.iter().map(|name| (*name).to_owned()).collect();
     let place = SnapshotSource::Cluster { connection: Connection::default(), namespaces: Namespaces::All };
-    let looked = list_cluster(&connected, &namespaces, &looking(place, None), None, *timings).await;
+    let looked = list_cluster(&connected, &namespaces, &options(place, None), None, *timings).await;
     looked.map_err(|error| format!("{error:#}"))
 }
 
@@ -137,7 +137,7 @@ async fn missing_objects_of_a_dump_are_not_invented() {
     file.write_all(only("stuck", &["ReplicaSet", "Deployment"]).as_bytes()).unwrap();
     let place = SnapshotSource::Dump { files: vec![file.path().to_owned()], namespaces: Vec::new(), taken: None };
     let error =
-        podskew::snapshot::take_snapshot(&looking(place, None), None).await.map(|_| ()).unwrap_err().to_string();
+        podskew::snapshot::take_snapshot(&options(place, None), None).await.map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("holds no pods"), "{error}");
 }
 
@@ -302,7 +302,7 @@ async fn a_witness_sees_every_object_whole() {
                 kept.lock().unwrap().push(set["metadata"]["name"].clone());
             }
         };
-        take_snapshot(&looking(place, None), Some(Arc::new(witness))).await.unwrap();
+        take_snapshot(&options(place, None), Some(Arc::new(witness))).await.unwrap();
         assert_eq!(sets.lock().unwrap().len(), 2);
     }
 }

@@ -1,11 +1,11 @@
 //! Malformed objects, one field at a time. Their content must never appear in output.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::float_cmp, reason = "tests")]
 
+use crate::common::exporter::{Exporter, fill, objects, resource_of, simulator, watched};
 use crate::common::exposition::Parsed;
 use crate::common::running::{Running, Scrape};
-use crate::common::story::{Told, disagreement};
+use crate::common::summary::{View, disagreement};
 use crate::common::tape::Player;
-use crate::common::watching::{Watching, fill, objects, resource_of, simulator, watched};
 use podskew::time::UnixTime;
 use serde_json::{Value, json};
 use simulator::Resource;
@@ -78,7 +78,7 @@ fn an_object_with_an_absurd_field_harms_no_other_and_recovers() {
                 let case = || format!("{} {place} {absurdity}", specimen["kind"]);
                 assert_eq!(bystander(&parsed), bystander(&before), "{}", case());
                 // A ReplicaSet without an owner is a workload of its own.
-                Told { parsed: &parsed, at: now, start: now }.adds_up();
+                View { parsed: &parsed, at: now, start: now }.adds_up();
                 player.delete(&object);
                 player.apply(&specimen);
                 // The podskew that saw the changes may have greater ages.
@@ -96,8 +96,8 @@ async fn absurd_objects_are_listed_and_watched_like_any_other() {
         if pages {
             simulator.inject(None, Fault::StreamingListInvalid);
         }
-        let watching = Watching::start(&simulator).await;
-        watching.until_synced().await;
+        let exporter = Exporter::start(&simulator).await;
+        exporter.until_synced().await;
         let absurd = [
             json!({}),
             json!("text"),
@@ -114,11 +114,11 @@ async fn absurd_objects_are_listed_and_watched_like_any_other() {
                 simulator.store().put_as(resource, "absurd", &number.to_string(), object.clone());
             }
         }
-        watching.until_it_agrees_with_who_has_just_begun(&simulator).await;
-        assert!(watching.troubles().is_empty(), "{:?}", watching.troubles());
-        let look = watching.look();
+        exporter.until_it_agrees_with_a_fresh_one(&simulator).await;
+        assert!(exporter.troubles().is_empty(), "{:?}", exporter.troubles());
+        let look = exporter.look();
         let others =
-            look.told().workloads().into_iter().filter(|named| named.namespace != "absurd" && named.namespace != "ns");
+            look.view().workloads().into_iter().filter(|named| named.namespace != "absurd" && named.namespace != "ns");
         assert_eq!(others.count(), 6);
     }
 }

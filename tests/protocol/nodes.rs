@@ -1,8 +1,8 @@
 //! Reports of nodes about images: as a real container runtime names them, over HTTP, and from files.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
-use crate::common::looking::looking;
-use crate::common::watching::quick;
+use crate::common::exporter::quick;
+use crate::common::snapshot_options::snapshot_options;
 use crate::common::world::*;
 use podskew::exposition::{Encoding, Exposition, Format, PublishBatch, Selection};
 use podskew::inventory::{Inventory, Settings};
@@ -458,8 +458,8 @@ async fn an_audit_with_nodes_lists_them_once_and_notes_what_it_lacks() {
             simulator.inject(Some(simulator::Resource::Nodes), Fault::Status(403));
         }
         let place = SnapshotSource::Cluster { connection: connection.clone(), namespaces: Namespaces::All };
-        let looking = SnapshotOptions { nodes, ..looking(place) };
-        let mut look = list_cluster(&connected, &[], &looking, None, Timings::for_snapshot()).await.unwrap();
+        let options = SnapshotOptions { nodes, ..snapshot_options(place) };
+        let mut look = list_cluster(&connected, &[], &options, None, Timings::for_snapshot()).await.unwrap();
         let mut found = Vec::new();
         look.reports(&mut |report| found.push(report.containers[0].distinct_digests));
         assert_eq!((found, asked()), (vec![digests], requests), "{nodes} {forbidden}");

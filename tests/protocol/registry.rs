@@ -1,8 +1,8 @@
 //! podskew with registries: its requests, credentials, redirects and results.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
-use crate::common::asked::Asked;
 use crate::common::evidence::{ask_for, web};
+use crate::common::registry_sink::WorldSink;
 use crate::common::world::*;
 use podskew::inventory::AskedImages;
 use podskew::registry::{RegistryAddress, RegistryAnswers, RegistryOptions, RegistryTimings, ask_once, keep_asking};
@@ -464,7 +464,7 @@ impl Following {
         let telemetry = Telemetry::new().unwrap();
         let hosts: Vec<&str> = options.registries.iter().map(|it| it.host.as_str()).collect();
         let health = telemetry.registries(&hosts).unwrap();
-        let tasks = keep_asking(options, timings, Arc::new(Asked(Arc::clone(&world))), &health).unwrap();
+        let tasks = keep_asking(options, timings, Arc::new(WorldSink(Arc::clone(&world))), &health).unwrap();
         Self { world, telemetry, _tasks: tasks }
     }
 

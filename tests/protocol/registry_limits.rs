@@ -1,8 +1,8 @@
 //! How often podskew asks a registry, in which order, and what it omits.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
-use crate::common::asked::Asked;
 use crate::common::http::proxy_to;
+use crate::common::registry_sink::WorldSink;
 use crate::common::world::*;
 use podskew::inventory::{AskedDigest, AskedImage, AskedImages};
 use podskew::registry::{RegistryAddress, RegistryOptions, RegistryTimings, ask_once, keep_asking};
@@ -89,7 +89,7 @@ async fn with_other_credentials_nothing_is_gone_that_they_have_not_seen() {
     let options = RegistryOptions { auth: Some(auth.clone()), ..options(&registry) };
     let health = Telemetry::new().unwrap().registries(&[&registry.host()]).unwrap();
     let world = Arc::new(Mutex::new(world));
-    let _tasks = keep_asking(&options, &timings, Arc::new(Asked(Arc::clone(&world))), &health).unwrap();
+    let _tasks = keep_asking(&options, &timings, Arc::new(WorldSink(Arc::clone(&world))), &health).unwrap();
     let until = async |what: &str, seen: &dyn Fn(&podskew::report::registry::RegistryReport) -> bool| {
         let begun = Instant::now();
         while !world.lock().unwrap().report("deployment/web").registry.as_ref().is_some_and(|it| seen(it)) {

@@ -107,15 +107,15 @@ struct Script {
 
 /// The calls for one source, in short form.
 #[derive(Default)]
-pub struct Told(Mutex<Vec<(Source, String)>>);
+pub struct SinkCalls(Mutex<Vec<(Source, String)>>);
 
-impl Told {
+impl SinkCalls {
     fn note(&self, source: Source, what: String) {
         self.0.lock().unwrap().push((source, what));
     }
 }
 
-impl Sink for Told {
+impl Sink for SinkCalls {
     fn take(&self, source: Source, change: SourceChange<'_, '_>) {
         let said = match change {
             SourceChange::Applied(object) => format!("apply {}", object.meta.name),
@@ -143,7 +143,7 @@ impl Sink for Told {
 pub struct Scene {
     resource: Resource,
     script: Arc<Mutex<Script>>,
-    told: Arc<Told>,
+    calls: Arc<SinkCalls>,
     pub telemetry: Telemetry,
     pub watches: Option<Watches>,
 }
@@ -193,22 +193,22 @@ impl Scene {
                 tokio::spawn(serve(connection, resource, served.clone()));
             }
         });
-        let told = Arc::new(Told::default());
+        let calls = Arc::new(SinkCalls::default());
         let telemetry = Telemetry::new().unwrap();
         let client = client(kube::Config::new(uri)).unwrap();
         let namespaces: Vec<String> = namespaces.iter().map(ToString::to_string).collect();
-        let watches = Some(run(&client, &namespaces, &told, &telemetry, timings));
-        Self { resource, script, told, telemetry, watches }
+        let watches = Some(run(&client, &namespaces, &calls, &telemetry, timings));
+        Self { resource, script, calls, telemetry, watches }
     }
 
     /// Waits until the resource's source received exactly these calls, in this order.
-    pub async fn tells(&self, expected: &[&str]) {
-        self.until(&format!("the sink was told {expected:#?}"), || self.told() == expected).await;
+    pub async fn sink_gets(&self, expected: &[&str]) {
+        self.until(&format!("the calls {expected:#?}"), || self.calls() == expected).await;
     }
 
-    pub fn told(&self) -> Vec<String> {
-        let told = self.told.0.lock().unwrap();
-        told.iter().filter(|(source, _)| source.resource == self.resource).map(|(_, what)| what.clone()).collect()
+    pub fn calls(&self) -> Vec<String> {
+        let calls = self.calls.0.lock().unwrap();
+        calls.iter().filter(|(source, _)| source.resource == self.resource).map(|(_, what)| what.clone()).collect()
     }
 
     /// The requests for the resource.
@@ -262,8 +262,8 @@ impl Scene {
         let deadline = Instant::now() + Duration::from_secs(10);
         while !condition() {
             if Instant::now() > deadline {
-                let (told, asked) = (self.told(), self.asked());
-                panic!("timeout before {what}\ncalls of the sink: {told:#?}\nrequests to the server: {asked:#?}");
+                let (calls, asked) = (self.calls(), self.asked());
+                panic!("timeout before {what}\ncalls of the sink: {calls:#?}\nrequests to the server: {asked:#?}");
             }
             sleep(Duration::from_millis(2)).await;
         }

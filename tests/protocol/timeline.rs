@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use crate::common;
-use crate::common::watching::{Look, Watching, fill, fill_from, objects, quick, resource_of, watched};
+use crate::common::exporter::{Exporter, Look, fill, fill_from, objects, quick, resource_of, watched};
 use crate::scripted::{Reply, Scene, Then, event, goes_on_from, list, listed_then, page, status, stream};
 use podskew::objects;
 use podskew::telemetry::FailureReason;
@@ -22,7 +22,7 @@ async fn a_watch_that_broke_off_asks_for_the_newest_version_once_and_goes_on() {
         let replies = vec![listed_then(&[], then), stream(&[event("ADDED", "b", 11)], Then::Silence)];
         let scene = Scene::play(objects::Resource::Pods, replies).await;
         scene.newest(vec![page(&list("a", 10))]);
-        scene.tells(&["begin", "list a", "finish", "apply b"]).await;
+        scene.sink_gets(&["begin", "list a", "finish", "apply b"]).await;
         goes_on_from(&scene, 2, 10).await;
         assert_eq!(scene.probes(), ["/api/v1/pods?limit=1"]);
         assert_eq!((scene.all_failures(), scene.restarts(), scene.is_synced()), (failures, 0, true));
@@ -35,7 +35,7 @@ async fn a_lost_timeline_is_listed_again_and_counted() {
         let replies = vec![listed_then(&[], Then::Cut), listed_then(&[], Then::Silence)];
         let scene = Scene::play(resource, replies).await;
         scene.newest(vec![page(&list("a", 9))]);
-        scene.tells(&["begin", "list a", "finish", "begin", "list a", "finish"]).await;
+        scene.sink_gets(&["begin", "list a", "finish", "begin", "list a", "finish"]).await;
         assert!(scene.asks(2).await.contains("sendInitialEvents=true"), "{resource}: {:?}", scene.asked());
         assert_eq!((scene.failures("timeline_lost"), scene.restarts()), (1, 1), "{resource}");
         scene.until("the next sync", || scene.is_synced()).await;
@@ -73,7 +73,7 @@ async fn without_a_proof_nothing_is_watched_and_nothing_listed() {
 async fn a_list_that_breaks_off_has_no_version_to_prove() {
     let replies = vec![stream(&[event("ADDED", "a", 5)], Then::Cut), listed_then(&[], Then::Silence)];
     let scene = Scene::play(objects::Resource::Pods, replies).await;
-    scene.tells(&["begin", "list a", "abandon", "begin", "list a", "finish"]).await;
+    scene.sink_gets(&["begin", "list a", "abandon", "begin", "list a", "finish"]).await;
     assert!(scene.probes().is_empty(), "{:?}", scene.probes());
 }
 
@@ -85,7 +85,7 @@ async fn a_replica_that_lags_behind_is_waited_for() {
     replies.push(stream(&[event("ADDED", "b", 11)], Then::Silence));
     let scene = Scene::play(objects::Resource::Pods, replies).await;
     scene.newest(vec![page(&list("a", 10))]);
-    scene.tells(&["begin", "list a", "finish", "apply b"]).await;
+    scene.sink_gets(&["begin", "list a", "finish", "apply b"]).await;
     assert_eq!((scene.failures("timeout"), scene.restarts()), (5, 0));
 }
 
@@ -96,7 +96,7 @@ async fn after_a_silence_of_everything_it_lists_in_any_case() {
     let scene = Scene::play_in(objects::Resource::Pods, &["shop"], timings, replies).await;
     // The other resources respond with 404, which does not prove a timeline. By then the server has passed the version.
     scene.newest(vec![status(503); 1_000]);
-    scene.tells(&["begin", "list a", "finish", "begin", "list a", "finish"]).await;
+    scene.sink_gets(&["begin", "list a", "finish", "begin", "list a", "finish"]).await;
     assert_eq!((scene.failures("timeline_lost"), scene.restarts()), (0, 1));
     assert!(scene.asked().iter().all(|asked| asked.contains("sendInitialEvents=true")), "{:?}", scene.asked());
 }
@@ -106,11 +106,11 @@ async fn simulator() -> Simulator {
     Simulator::start(config).await.unwrap()
 }
 
-async fn watching(simulator: &Simulator, namespaces: &[&str], timings: &Timings) -> Watching {
-    let watching = Watching::start_with(simulator, namespaces, *timings).await;
-    watching.until_synced().await;
+async fn exporter(simulator: &Simulator, namespaces: &[&str], timings: &Timings) -> Exporter {
+    let exporter = Exporter::start_with(simulator, namespaces, *timings).await;
+    exporter.until_synced().await;
     simulator.forget_requests();
-    watching
+    exporter
 }
 
 fn requests(simulator: &Simulator, kind: RequestKind) -> Vec<usize> {
@@ -121,11 +121,11 @@ fn requests(simulator: &Simulator, kind: RequestKind) -> Vec<usize> {
 async fn seven_watches_broken_at_once_ask_once_each() {
     let simulator = simulator().await;
     fill(simulator.store());
-    let watching = watching(&simulator, &[], &quick()).await;
+    let exporter = exporter(&simulator, &[], &quick()).await;
     simulator.cut_connections();
     let count = || requests(&simulator, RequestKind::Watch);
-    watching.until("every watch", |_| count().iter().all(|watches| *watches >= 1)).await;
-    watching.until_synced().await;
+    exporter.until("every watch", |_| count().iter().all(|watches| *watches >= 1)).await;
+    exporter.until_synced().await;
     assert_eq!(requests(&simulator, RequestKind::List), [1; objects::Resource::ALL.len()]);
     assert_eq!(requests(&simulator, RequestKind::StreamingList), [0; objects::Resource::ALL.len()]);
 }
@@ -137,11 +137,11 @@ async fn the_watches_of_fifty_namespaces_share_one_request_for_each_resource() {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     // More time than in production (one second), for a busy machine.
     let timings = Timings { probe_shared: Duration::from_secs(20), ..quick() };
-    let watching = watching(&simulator, &names, &timings).await;
+    let exporter = exporter(&simulator, &names, &timings).await;
     simulator.cut_connections();
     let count = || requests(&simulator, RequestKind::Watch);
-    watching.until("every watch", |_| count().iter().all(|watches| *watches >= 50)).await;
-    watching.until_synced().await;
+    exporter.until("every watch", |_| count().iter().all(|watches| *watches >= 50)).await;
+    exporter.until_synced().await;
     assert_eq!(requests(&simulator, RequestKind::List), [1; objects::Resource::ALL.len()]);
     assert_eq!(requests(&simulator, RequestKind::StreamingList), [0; objects::Resource::ALL.len()]);
 }
@@ -152,11 +152,11 @@ async fn a_watch_that_timed_out_continues_without_a_request() {
     fill(simulator.store());
     // The first watch belongs to a list, so it lasts longer by the time for a list.
     let timings = Timings { watch_length: Duration::from_secs(1), list_total: Duration::from_secs(1), ..quick() };
-    let watching = watching(&simulator, &[], &timings).await;
+    let exporter = exporter(&simulator, &[], &timings).await;
     let count = || requests(&simulator, RequestKind::Watch);
-    watching.until("three watches each", |_| count().iter().all(|watches| *watches >= 3)).await;
+    exporter.until("three watches each", |_| count().iter().all(|watches| *watches >= 3)).await;
     assert_eq!(requests(&simulator, RequestKind::List), [0; objects::Resource::ALL.len()]);
-    assert_eq!(watching.troubles(), Vec::<String>::new());
+    assert_eq!(exporter.troubles(), Vec::<String>::new());
 }
 
 fn backup(text: &str) -> Vec<(Resource, Value)> {
@@ -178,19 +178,19 @@ fn pods(look: &Look) -> Vec<String> {
 async fn a_restored_server_that_accepts_a_future_version_is_noticed() {
     let simulator = simulator().await;
     simulator.store().restore(63_242, Some(backup(RESTORED_BEFORE)));
-    let watching = watching(&simulator, &[], &quick()).await;
-    let before = pods(&watching.look());
+    let exporter = exporter(&simulator, &[], &quick()).await;
+    let before = pods(&exporter.look());
     assert!(before.contains(&"late-74597cfdbd-x9wl6".to_owned()), "{before:?}");
 
     simulator.store().restore(63_042, Some(backup(RESTORED_AFTER)));
     simulator.cut_connections();
     let restored = Instant::now();
-    let look = watching
+    let look = exporter
         .until("the server's objects", |look| {
             let phantoms = pods(look) == before;
             // The closed connection has to be noticed first.
             let noticed = restored.elapsed() > Duration::from_secs(1);
-            assert!(!(phantoms && noticed && watching.synced(Resource::Pods)), "synced in spite of phantoms");
+            assert!(!(phantoms && noticed && exporter.synced(Resource::Pods)), "synced in spite of phantoms");
             pods(look).iter().any(|pod| pod.starts_with("gone-748b56f94d-"))
         })
         .await;
@@ -202,10 +202,10 @@ async fn a_restored_server_that_accepts_a_future_version_is_noticed() {
             json!({"metadata": {"namespace": "tick", "name": "tick", "labels": {"tick": number.to_string()}}}),
         );
     }
-    watching.until_it_agrees_with_who_has_just_begun(&simulator).await;
+    exporter.until_it_agrees_with_a_fresh_one(&simulator).await;
     for resource in watched() {
-        assert_eq!(watching.restarts(resource), 1, "{resource}");
-        assert_eq!(watching.failures(resource, FailureReason::TimelineLost), 1, "{resource}");
+        assert_eq!(exporter.restarts(resource), 1, "{resource}");
+        assert_eq!(exporter.failures(resource, FailureReason::TimelineLost), 1, "{resource}");
     }
 }
 
@@ -217,7 +217,7 @@ async fn a_lost_version_is_lost_for_all_watches() {
     fill(store);
     let start = store.version();
     // No bookmark is sent within a minute.
-    let watching = watching(&simulator, &[], &quick()).await;
+    let exporter = exporter(&simulator, &[], &quick()).await;
     let mut pod = store.list(Resource::Pods).into_iter().find(|pod| pod["metadata"]["namespace"] == "stuck").unwrap();
     let mut ticks = |count: u32| {
         for number in 0..count {
@@ -226,21 +226,21 @@ async fn a_lost_version_is_lost_for_all_watches() {
         }
     };
     ticks(50);
-    let events = watching.telemetry.watch_events.with_label_values(&["pods", "applied"]);
-    watching.until("the pod's changes", |_| events.get() >= 50).await;
+    let events = exporter.telemetry.watch_events.with_label_values(&["pods", "applied"]);
+    exporter.until("the pod's changes", |_| events.get() >= 50).await;
     let mut objects: Vec<(Resource, Value)> = Vec::new();
     for scenario in ["digest-skew", "stuck"] {
-        objects.extend(common::watching::objects(scenario).into_iter().map(|object| (resource_of(&object), object)));
+        objects.extend(common::exporter::objects(scenario).into_iter().map(|object| (resource_of(&object), object)));
     }
     store.restore(start - 10, Some(objects));
     ticks(30);
     simulator.cut_connections();
-    let look = watching.until_it_agrees_with_who_has_just_begun(&simulator).await;
-    let gone = look.told().workloads().into_iter().find(|named| named.workload_type == "daemonset");
-    assert!(gone.is_none(), "{}", look.told().story());
-    assert_eq!(watching.restarts(Resource::DaemonSets), 1);
-    assert_eq!(watching.failures(Resource::DaemonSets, FailureReason::TimelineLost), 1);
-    assert_eq!(watching.failures(Resource::Pods, FailureReason::TimelineLost), 1);
+    let look = exporter.until_it_agrees_with_a_fresh_one(&simulator).await;
+    let gone = look.view().workloads().into_iter().find(|named| named.workload_type == "daemonset");
+    assert!(gone.is_none(), "{}", look.view().summary());
+    assert_eq!(exporter.restarts(Resource::DaemonSets), 1);
+    assert_eq!(exporter.failures(Resource::DaemonSets, FailureReason::TimelineLost), 1);
+    assert_eq!(exporter.failures(Resource::Pods, FailureReason::TimelineLost), 1);
 }
 
 /// In production this takes ten seconds.
@@ -249,7 +249,7 @@ async fn a_server_that_overtook_the_version_during_an_outage_is_listed() {
     let timings = Timings { outage: Duration::from_millis(500), ..quick() };
     let simulator = simulator().await;
     fill(simulator.store());
-    let watching = watching(&simulator, &[], &timings).await;
+    let exporter = exporter(&simulator, &[], &timings).await;
     let (address, store) = (simulator.address(), simulator.store().clone());
     let known = store.version();
     simulator.shutdown().await;
@@ -258,16 +258,16 @@ async fn a_server_that_overtook_the_version_during_an_outage_is_listed() {
     tokio::time::sleep(Duration::from_millis(700)).await;
     let config = SimulatorConfig { listen: address, rollouts_served: true, ..SimulatorConfig::default() };
     let simulator = Simulator::start_with(config, store).await.unwrap();
-    let look = watching.until_it_agrees_with_who_has_just_begun(&simulator).await;
-    assert_eq!(pods(&look).len(), 5, "{}", look.told().story());
-    assert_eq!(watching.failures(Resource::Pods, FailureReason::TimelineLost), 0);
+    let look = exporter.until_it_agrees_with_a_fresh_one(&simulator).await;
+    assert_eq!(pods(&look).len(), 5, "{}", look.view().summary());
+    assert_eq!(exporter.failures(Resource::Pods, FailureReason::TimelineLost), 0);
 }
 
 /// Whether everything is watched, and the number of workloads with series.
-async fn first_picture(watching: &Watching) -> (bool, usize) {
-    let look = watching.until("the initial sync", |look| look.complete).await;
-    let synced = objects::Resource::ALL.iter().all(|resource| watching.synced(*resource));
-    (synced, look.told().workloads().len())
+async fn initial_sync(exporter: &Exporter) -> (bool, usize) {
+    let look = exporter.until("the initial sync", |look| look.complete).await;
+    let synced = objects::Resource::ALL.iter().all(|resource| exporter.synced(*resource));
+    (synced, look.view().workloads().len())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -276,12 +276,12 @@ async fn a_server_that_refuses_everything_in_its_first_seconds_is_not_believed()
     let simulator = simulator().await;
     fill(simulator.store());
     simulator.inject(None, Fault::Status(403));
-    let starting = Watching::start_with(&simulator, &[], timings).await;
+    let starting = Exporter::start_with(&simulator, &[], timings).await;
     let failed =
         || objects::Resource::ALL.iter().all(|resource| starting.failures(*resource, FailureReason::Forbidden) >= 5);
     starting.until("five refusals each", |look| !look.complete && failed()).await;
     simulator.clear_faults();
-    let (synced, workloads) = first_picture(&starting).await;
+    let (synced, workloads) = initial_sync(&starting).await;
     assert!(synced, "ready before the initial sync: {:?}", starting.troubles());
     assert_eq!(workloads, 6);
 }
@@ -294,8 +294,8 @@ async fn a_permanently_missing_rule_does_not_delay_readiness() {
     for namespaces in [&[][..], &["digest-skew"]] {
         simulator.inject(Some(Resource::DaemonSets), Fault::Status(403));
         let began = Instant::now();
-        let watching = Watching::start_with(&simulator, namespaces, timings).await;
-        assert_eq!(first_picture(&watching).await, (false, 1));
+        let exporter = Exporter::start_with(&simulator, namespaces, timings).await;
+        assert_eq!(initial_sync(&exporter).await, (false, 1));
         assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
         simulator.clear_faults();
     }

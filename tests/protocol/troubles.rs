@@ -1,7 +1,7 @@
 //! Problems caused by the simulator's controllers and kubelets: what a rollout waits for, and the remedy.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
-use crate::common::looking::looking;
+use crate::common::snapshot_options::snapshot_options;
 use podskew::advice::{Finding, remedy};
 use podskew::report::WorkloadReport;
 use podskew::snapshot::{Namespaces, SnapshotSource, list_cluster};
@@ -13,7 +13,7 @@ use simulator::{
 use std::time::{Duration, Instant};
 
 /// Timeout for a problem to appear: many times the usual duration.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 struct Cluster {
     simulator: Simulator,
@@ -60,9 +60,9 @@ impl Cluster {
         let kubeconfig = Some(self.folder.path().join("kubeconfig"));
         let connected = connect(&Connection { kubeconfig, context: None }).await.unwrap();
         let place = SnapshotSource::Cluster { connection: Connection::default(), namespaces: Namespaces::All };
-        let mut looking = looking(place);
-        looking.settings.messages = true;
-        let looked = list_cluster(&connected, &["shop".to_owned()], &looking, None, WatchTimings::for_snapshot()).await;
+        let mut options = snapshot_options(place);
+        options.settings.messages = true;
+        let looked = list_cluster(&connected, &["shop".to_owned()], &options, None, WatchTimings::for_snapshot()).await;
         let mut found = None;
         looked.unwrap().reports(&mut |report| {
             if *report.workload.name == *name {
@@ -82,7 +82,7 @@ impl Cluster {
                 return remedy(&report.unwrap(), Finding::Stalled).to_string();
             }
             let pods = || Value::from(self.simulator.store().list(Resource::Pods)).to_string();
-            assert!(begun.elapsed() < PATIENCE, "{name} waits for {said:?}, not for {waits:?}: {}", pods());
+            assert!(begun.elapsed() < TIMEOUT, "{name} waits for {said:?}, not for {waits:?}: {}", pods());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }

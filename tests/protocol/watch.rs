@@ -34,10 +34,10 @@ async fn a_streaming_list_becomes_a_watch_that_goes_on_where_it_ended() {
         ],
     )
     .await;
-    scene.until("d is applied", || scene.told().last().is_some_and(|last| last == "apply d")).await;
-    let told = scene.told();
-    assert_eq!(told.iter().filter(|what| what.starts_with("list api-5b7b7bcf9d-")).count(), 4);
-    assert_eq!(told[5..], ["finish", "apply b", "delete c", "apply d"]);
+    scene.until("d is applied", || scene.calls().last().is_some_and(|last| last == "apply d")).await;
+    let calls = scene.calls();
+    assert_eq!(calls.iter().filter(|what| what.starts_with("list api-5b7b7bcf9d-")).count(), 4);
+    assert_eq!(calls[5..], ["finish", "apply b", "delete c", "apply d"]);
     lists_again(&scene, 1).await;
     goes_on_from(&scene, 2, 1070).await;
     assert!(scene.is_synced());
@@ -51,7 +51,7 @@ async fn a_streaming_list_becomes_a_watch_that_goes_on_where_it_ended() {
 async fn deletions_in_a_streaming_list_apply_at_its_end() {
     let lines = [event("ADDED", "a", 5), event("ADDED", "b", 6), event("DELETED", "a", 9), closing(10)];
     let scene = Scene::play(Resource::Pods, vec![stream(&lines, Then::Silence)]).await;
-    scene.tells(&["begin", "list a", "list b", "finish without a"]).await;
+    scene.sink_gets(&["begin", "list a", "list b", "finish without a"]).await;
 }
 
 #[tokio::test]
@@ -65,10 +65,10 @@ async fn a_server_that_cannot_stream_a_list_is_asked_for_pages_at_once() {
     for (case, refusal) in refusals {
         let watch = stream(&[event("ADDED", "b", 1060)], Then::Silence);
         let scene = Scene::play(Resource::Pods, vec![refusal, page(PAGE_1), page(PAGE_2), watch]).await;
-        scene.until(case, || scene.told().last().is_some_and(|last| last == "apply b")).await;
-        let told = scene.told();
-        assert_eq!(told.iter().filter(|what| what.starts_with("list api-5b7b7bcf9d-")).count(), 4, "{case}");
-        assert_eq!(told[told.len() - 2..], ["finish", "apply b"], "{case}");
+        scene.until(case, || scene.calls().last().is_some_and(|last| last == "apply b")).await;
+        let calls = scene.calls();
+        assert_eq!(calls.iter().filter(|what| what.starts_with("list api-5b7b7bcf9d-")).count(), 4, "{case}");
+        assert_eq!(calls[calls.len() - 2..], ["finish", "apply b"], "{case}");
         let asked = scene.asked();
         assert!(asked[1].contains("/pods?limit=500&field"), "{case}: {}", asked[1]);
         assert!(asked[2].contains("&continue=eyJ2IjoibWV0YS5rOHMuaW8vdjEi"), "{case}: {}", asked[2]);
@@ -81,7 +81,7 @@ async fn a_server_that_cannot_stream_a_list_is_asked_for_pages_at_once() {
 async fn a_server_that_ignores_the_parameter_is_asked_for_pages_after_a_silence() {
     let plain_watch = stream(&[event("ADDED", "a", 5)], Then::Silence);
     let scene = Scene::play(Resource::Pods, vec![plain_watch, page(&list("a", 10)), Reply::Nothing]).await;
-    scene.tells(&["begin", "list a", "abandon", "begin", "list a", "finish"]).await;
+    scene.sink_gets(&["begin", "list a", "abandon", "begin", "list a", "finish"]).await;
     goes_on_from(&scene, 3, 10).await;
     assert_eq!(scene.failures("timeout"), 1);
 }
@@ -90,9 +90,9 @@ async fn a_server_that_ignores_the_parameter_is_asked_for_pages_after_a_silence(
 async fn an_expired_continue_token_begins_the_list_again_with_larger_pages() {
     let expired = Reply::Whole(410, "", TOKEN_EXPIRED.to_owned());
     let scene = Scene::play(Resource::Pods, vec![status(422), page(PAGE_1), expired, page(&list("a", 10))]).await;
-    scene.until("the second list is complete", || scene.told().last().is_some_and(|last| last == "finish")).await;
-    let told = scene.told();
-    assert_eq!(told[3..], ["abandon", "begin", "list a", "finish"]);
+    scene.until("the second list is complete", || scene.calls().last().is_some_and(|last| last == "finish")).await;
+    let calls = scene.calls();
+    assert_eq!(calls[3..], ["abandon", "begin", "list a", "finish"]);
     assert!(scene.asked()[3].contains("limit=2000&"), "{}", scene.asked()[3]);
     assert_eq!((scene.failures("expired"), scene.restarts()), (1, 1));
 }
@@ -102,7 +102,7 @@ async fn an_expired_version_leads_to_a_list() {
     for expired in [Reply::Stream(WATCH_EXPIRED.to_owned(), Then::End), status(410)] {
         let replies = vec![listed_then(&[], Then::End), expired, listed_then(&[], Then::Silence)];
         let scene = Scene::play(Resource::Pods, replies).await;
-        scene.tells(&["begin", "list a", "finish", "begin", "list a", "finish"]).await;
+        scene.sink_gets(&["begin", "list a", "finish", "begin", "list a", "finish"]).await;
         goes_on_from(&scene, 2, 10).await;
         lists_again(&scene, 3).await;
         assert_eq!((scene.all_failures(), scene.restarts()), (1, 1));
@@ -116,7 +116,7 @@ async fn a_connection_cut_in_a_line_goes_on_from_the_last_whole_one() {
         let cut = Reply::Stream(format!("{}\n{}", event("ADDED", "b", 11), r#"{"type":"DELETED","obj"#), then);
         let replies = vec![listed_then(&[], Then::End), cut, stream(&[event("DELETED", "a", 12)], Then::Silence)];
         let scene = Scene::play(Resource::Pods, replies).await;
-        scene.tells(&["begin", "list a", "finish", "apply b", "delete a"]).await;
+        scene.sink_gets(&["begin", "list a", "finish", "apply b", "delete a"]).await;
         goes_on_from(&scene, 3, 11).await;
         assert_eq!((scene.failures("connection"), scene.all_failures(), scene.restarts()), (1, 1, 0));
     }
@@ -127,7 +127,7 @@ async fn a_line_that_cannot_be_read_leads_to_a_list() {
     let truncated = r#"{"type":"DELETED","object":{"metadata":{"na"#.to_owned();
     let replies = vec![listed_then(&[truncated, event("ADDED", "b", 12)], Then::End), listed_then(&[], Then::Silence)];
     let scene = Scene::play(Resource::Pods, replies).await;
-    scene.tells(&["begin", "list a", "finish", "begin", "list a", "finish"]).await;
+    scene.sink_gets(&["begin", "list a", "finish", "begin", "list a", "finish"]).await;
     assert_eq!((scene.failures("decode"), scene.all_failures()), (1, 1));
 }
 
@@ -140,7 +140,7 @@ async fn an_unreadable_object_is_left_out_and_its_resource_not_synced() {
         expected.extend(["begin", "list a", "abandon"]);
     }
     expected.extend(["begin", "list a", "finish"]);
-    scene.tells(&expected).await;
+    scene.sink_gets(&expected).await;
     assert_eq!(scene.failures("decode"), 4);
     assert!(!scene.is_synced());
 }
@@ -156,7 +156,7 @@ async fn a_watch_that_goes_silent_goes_on_and_one_that_never_spoke_lists() {
     let scene = Scene::play(Resource::Pods, replies).await;
     goes_on_from(&scene, 3, 11).await;
     lists_again(&scene, 4).await;
-    scene.tells(&["begin", "list a", "finish", "apply b", "begin", "list a", "finish"]).await;
+    scene.sink_gets(&["begin", "list a", "finish", "apply b", "begin", "list a", "finish"]).await;
     // The second list is older than the last event of the watch, a sign of a restored etcd.
     assert_eq!((scene.failures("timeout"), scene.failures("timeline_lost"), scene.all_failures()), (2, 1, 3));
 }
@@ -169,7 +169,7 @@ async fn an_event_that_never_ends_is_no_sign_of_life() {
         listed_then(&[], Then::Silence),
     ];
     let scene = Scene::play(Resource::Pods, replies).await;
-    scene.tells(&["begin", "list a", "finish", "begin", "list a", "finish"]).await;
+    scene.sink_gets(&["begin", "list a", "finish", "begin", "list a", "finish"]).await;
     assert_eq!((scene.failures("timeout"), scene.all_failures()), (1, 1));
 }
 
@@ -184,7 +184,7 @@ async fn watches_that_end_at_once_and_bring_nothing_are_not_healthy() {
     let scene = Scene::play_in(Resource::Pods, &[], timings, replies).await;
     lists_again(&scene, 4).await;
     lists_again(&scene, 7).await;
-    scene.until("three lists", || scene.told().len() == 9).await;
+    scene.until("three lists", || scene.calls().len() == 9).await;
     assert!(!scene.is_synced(), "the next watch may fail, too");
     assert_eq!((scene.failures("connection"), scene.all_failures(), scene.restarts()), (2, 2, 2));
     scene.until("an open watch", || scene.is_synced()).await;
@@ -211,7 +211,7 @@ async fn asked_of_a_list_without_end(pages: &[Reply]) -> Scene {
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(scene.asked().len() < 80, "asked {} times", scene.asked().len());
     assert!(!scene.is_synced());
-    assert!(!scene.told().contains(&"finish".to_owned()), "{:?}", scene.told());
+    assert!(!scene.calls().contains(&"finish".to_owned()), "{:?}", scene.calls());
     scene
 }
 
@@ -230,7 +230,7 @@ async fn a_list_that_never_begins_or_never_ends_is_given_up() {
     let half = Reply::Whole(200, "Content-Length: 900\r\n", String::new());
     let replies = vec![status(422), Reply::Nothing, half, page(&list("a", 10))];
     let scene = Scene::play(Resource::DaemonSets, replies).await;
-    scene.until("the list is complete", || scene.told().last().is_some_and(|last| last == "finish")).await;
+    scene.until("the list is complete", || scene.calls().last().is_some_and(|last| last == "finish")).await;
     assert!(scene.all_failures() >= 2, "{}", scene.all_failures());
 }
 
@@ -239,7 +239,7 @@ async fn a_list_that_is_too_slow_is_given_up() {
     let timings = Timings { list_total: Duration::from_millis(100), ..quick() };
     let replies = vec![stream(&[event("ADDED", "a", 5)], Then::Silence), page(&list("a", 10))];
     let scene = Scene::play_in(Resource::Pods, &[], timings, replies).await;
-    scene.tells(&["begin", "list a", "abandon", "begin", "list a", "finish"]).await;
+    scene.sink_gets(&["begin", "list a", "abandon", "begin", "list a", "finish"]).await;
     assert_eq!(scene.failures("timeout"), 1);
 }
 
@@ -250,7 +250,7 @@ async fn a_server_that_fails_every_watch_is_asked_for_a_list() {
     replies.push(listed_then(&[], Then::Silence));
     let scene = Scene::play(Resource::Pods, replies).await;
     lists_again(&scene, 5).await;
-    scene.tells(&["begin", "list a", "finish", "begin", "list a", "finish"]).await;
+    scene.sink_gets(&["begin", "list a", "finish", "begin", "list a", "finish"]).await;
     assert_eq!(scene.failures("server_error"), 3);
 }
 
@@ -260,7 +260,7 @@ async fn a_server_set_back_to_an_older_state_is_listed_again() {
         let replies =
             vec![listed_then(&[], Then::End), stream(&[older], Then::Silence), listed_then(&[], Then::Silence)];
         let scene = Scene::play(Resource::Pods, replies).await;
-        scene.tells(&["begin", "list a", "finish", "begin", "list a", "finish"]).await;
+        scene.sink_gets(&["begin", "list a", "finish", "begin", "list a", "finish"]).await;
         assert_eq!(scene.failures("timeline_lost"), 1);
     }
 }
@@ -270,7 +270,7 @@ async fn namespaces_are_watched_each_by_itself_and_count_as_one() {
     let replies = vec![listed_then(&[], Then::Silence), Reply::Nothing];
     let timings = Timings { answer: Duration::from_secs(60), ..quick() };
     let scene = Scene::play_in(Resource::Pods, &["shop", "bank"], timings, replies).await;
-    scene.tells(&["begin", "list a", "finish"]).await;
+    scene.sink_gets(&["begin", "list a", "finish"]).await;
     scene.asks(2).await;
     let mut asked: Vec<String> = scene.asked().iter().map(|uri| uri.split('?').next().unwrap().to_owned()).collect();
     asked.sort();
@@ -281,7 +281,7 @@ async fn namespaces_are_watched_each_by_itself_and_count_as_one() {
 #[tokio::test]
 async fn the_watches_end_when_they_are_dropped() {
     let mut scene = Scene::play(Resource::Pods, vec![listed_then(&[], Then::Silence)]).await;
-    scene.tells(&["begin", "list a", "finish"]).await;
+    scene.sink_gets(&["begin", "list a", "finish"]).await;
     scene.watches = None;
     scene.until("every connection is closed", || scene.open_connections() == 0).await;
 }
@@ -303,7 +303,7 @@ async fn protobuf_is_asked_for_where_it_can_be_read() {
     ] {
         // A server that responds with JSON works, too.
         let scene = Scene::play(resource, vec![listed_then(&[event("ADDED", "b", 11)], Then::Silence)]).await;
-        scene.tells(&["begin", "list a", "finish", "apply b"]).await;
+        scene.sink_gets(&["begin", "list a", "finish", "apply b"]).await;
         assert_eq!(scene.accepts(), [accept], "{resource}");
     }
 }
@@ -317,12 +317,12 @@ async fn unreadable_protobuf_is_requested_as_json() {
     // A single time may be an accident.
     let json = || listed_then(&[], Then::Silence);
     let scene = Scene::play(Resource::Pods, vec![garbled(), json()]).await;
-    scene.tells(&["begin", "abandon", "begin", "list a", "finish"]).await;
+    scene.sink_gets(&["begin", "abandon", "begin", "list a", "finish"]).await;
     assert_eq!(scene.accepts(), [PROTOBUF, PROTOBUF]);
     assert_eq!((scene.failures("decode"), scene.is_synced()), (1, true));
     let scene = Scene::play(Resource::Pods, vec![garbled(), garbled(), garbled(), json()]).await;
     let abandoned = ["begin", "abandon"].repeat(3);
-    scene.tells(&[&abandoned[..], &["begin", "list a", "finish"]].concat()).await;
+    scene.sink_gets(&[&abandoned[..], &["begin", "list a", "finish"]].concat()).await;
     assert_eq!(scene.accepts(), [PROTOBUF, PROTOBUF, PROTOBUF, "application/json"]);
     assert_eq!((scene.failures("decode"), scene.is_synced()), (3, true), "nothing was left out");
 }

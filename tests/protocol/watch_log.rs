@@ -22,7 +22,7 @@ async fn the_log_names_the_missing_rule_once() {
     replies.push(listed_then(&[], Then::Silence));
     let timings = Timings { forbidden_settles: Duration::from_millis(100), ..quick() };
     let scene = Scene::play_in(Resource::Pods, &[], timings, replies).await;
-    scene.tells(&["forbid", "begin", "list a", "finish"]).await;
+    scene.sink_gets(&["forbid", "begin", "list a", "finish"]).await;
     let log = log.text();
     let rule = r#"{apiGroups: [""], resources: ["pods"], verbs: ["list", "watch"]}"#;
     assert_eq!(log.matches(rule).count(), 1, "{log}");

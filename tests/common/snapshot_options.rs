@@ -4,7 +4,7 @@ use podskew::inventory::Settings;
 use podskew::registry::RegistryOptions;
 use podskew::snapshot::{SnapshotOptions, SnapshotSource};
 
-pub fn looking(source: SnapshotSource) -> SnapshotOptions {
+pub fn snapshot_options(source: SnapshotSource) -> SnapshotOptions {
     SnapshotOptions {
         source,
         settings: Settings::default(),

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 /// An exposition, its time, and the time from which ages are counted.
 #[derive(Clone, Copy)]
-pub struct Told<'a> {
+pub struct View<'a> {
     pub parsed: &'a Parsed,
     pub at: UnixTime,
     pub start: UnixTime,
@@ -16,13 +16,13 @@ pub struct Told<'a> {
 
 /// A workload, as in labels.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Named {
+pub struct WorkloadName {
     pub namespace: String,
     pub workload_type: String,
     pub workload: String,
 }
 
-impl Named {
+impl WorkloadName {
     fn of(labels: &Labels) -> Option<Self> {
         Some(Self {
             namespace: labels.get("namespace")?.clone(),
@@ -32,20 +32,20 @@ impl Named {
     }
 }
 
-impl Told<'_> {
+impl View<'_> {
     /// Every workload that has a series.
-    pub fn workloads(&self) -> BTreeSet<Named> {
-        self.parsed.samples.keys().filter_map(|(_, labels)| Named::of(labels)).collect()
+    pub fn workloads(&self) -> BTreeSet<WorkloadName> {
+        self.parsed.samples.keys().filter_map(|(_, labels)| WorkloadName::of(labels)).collect()
     }
 
     /// A summary of all series of all workloads. An age is written as the second of its start, counted from `start`.
-    pub fn story(&self) -> String {
-        self.workloads().iter().map(|workload| self.story_of(workload)).collect()
+    pub fn summary(&self) -> String {
+        self.workloads().iter().map(|workload| self.summary_of(workload)).collect()
     }
 
     /// State and current hash of a workload, and since when, if known.
     pub fn phase(&self, workload_type: &str, workload: &str) -> Option<(String, String)> {
-        let of_name = |named: &Named| named.workload_type == workload_type && named.workload == workload;
+        let of_name = |named: &WorkloadName| named.workload_type == workload_type && named.workload == workload;
         let named = self.workloads().into_iter().find(of_name)?;
         let infos = self.series(&named, "template_hash_info");
         let current = infos.iter().find(|(labels, _)| labels["current"] == "true");
@@ -55,13 +55,13 @@ impl Told<'_> {
         Some((format!("{state} to {current}"), self.since(self.only(&named, "rollout_age_seconds"))))
     }
 
-    fn state(&self, named: &Named) -> String {
+    fn state(&self, named: &WorkloadName) -> String {
         let states = self.series(named, "rollout_state");
         let state = states.first().map_or("no rollout", |(labels, _)| &labels["state"]);
         format!("{state}{}", self.since(self.only(named, "rollout_age_seconds")))
     }
 
-    fn story_of(&self, named: &Named) -> String {
+    fn summary_of(&self, named: &WorkloadName) -> String {
         let mut text = format!("{}/{} {}", named.workload_type, named.workload, self.state(named));
         let hashes = self.only(named, "distinct_template_hashes_per_workload").unwrap_or(-1.0);
         let mixed = self.since(self.only(named, "mixed_template_hashes_age_seconds"));
@@ -81,7 +81,7 @@ impl Told<'_> {
         text
     }
 
-    fn hashes(&self, named: &Named, text: &mut String) {
+    fn hashes(&self, named: &WorkloadName, text: &mut String) {
         let infos = self.series(named, "template_hash_info");
         for (labels, active) in self.series(named, "pods_by_template_hash") {
             let hash = &labels["pod_template_hash"];
@@ -100,7 +100,7 @@ impl Told<'_> {
         }
     }
 
-    fn containers(&self, named: &Named, text: &mut String) {
+    fn containers(&self, named: &WorkloadName, text: &mut String) {
         for (labels, digests) in self.series(named, "distinct_digests_per_workload") {
             let container = &labels["container"];
             let of_container = |family: &str| {
@@ -136,30 +136,30 @@ impl Told<'_> {
     /// Asserts what is true for every exposition at any time.
     pub fn holds_together(&self) {
         let replica_sets = self.workloads().into_iter().find(|named| named.workload_type == "replicaset");
-        assert_eq!(replica_sets, None, "{}", self.story());
+        assert_eq!(replica_sets, None, "{}", self.summary());
         self.adds_up();
     }
 
     /// Asserts that the numbers do not contradict each other.
     pub fn adds_up(&self) {
-        let mut states: BTreeMap<Named, usize> = BTreeMap::new();
+        let mut states: BTreeMap<WorkloadName, usize> = BTreeMap::new();
         for (name, labels) in self.parsed.samples.keys() {
             if name == "podskew_rollout_state" {
-                *states.entry(Named::of(labels).unwrap()).or_default() += 1;
+                *states.entry(WorkloadName::of(labels).unwrap()).or_default() += 1;
             }
         }
         assert!(states.values().all(|states| *states == 1), "{states:?}");
         for named in self.workloads() {
             let sum = |family: &str| self.series(&named, family).iter().map(|(_, value)| value).sum::<f64>();
             let (active, terminating) = (sum("pods_by_template_hash"), sum("terminating_pods"));
-            let story = || self.story_of(&named);
-            assert_eq!(active + terminating, self.series(&named, "pod_info").len() as f64, "{}", story());
-            assert!(sum("ready_pods_by_template_hash") <= active, "{}", story());
-            assert!(sum("outdated_pods") <= active, "{}", story());
+            let summary = || self.summary_of(&named);
+            assert_eq!(active + terminating, self.series(&named, "pod_info").len() as f64, "{}", summary());
+            assert!(sum("ready_pods_by_template_hash") <= active, "{}", summary());
+            assert!(sum("outdated_pods") <= active, "{}", summary());
             let current = self.series(&named, "template_hash_info");
             let current = current.iter().filter(|(labels, _)| labels["current"] == "true").count();
-            assert!(current <= 1, "{}", story());
-            assert_eq!(current, self.series(&named, "outdated_pods").len(), "{}", story());
+            assert!(current <= 1, "{}", summary());
+            assert_eq!(current, self.series(&named, "outdated_pods").len(), "{}", summary());
             if named.workload_type == "deployment" {
                 self.deployments_agree(&named);
             }
@@ -167,7 +167,7 @@ impl Told<'_> {
     }
 
     /// Asserts that the family for Deployments agrees with the family for all workloads.
-    fn deployments_agree(&self, named: &Named) {
+    fn deployments_agree(&self, named: &WorkloadName) {
         for (labels, digests) in self.series(named, "distinct_digests_per_workload") {
             let labels = [
                 ("namespace", named.namespace.as_str()),
@@ -175,7 +175,7 @@ impl Told<'_> {
                 ("container", labels["container"].as_str()),
             ];
             let of_deployment = self.parsed.value("podskew_distinct_digests_per_deployment", &labels);
-            assert_eq!(of_deployment, Some(digests), "{}", self.story_of(named));
+            assert_eq!(of_deployment, Some(digests), "{}", self.summary_of(named));
         }
     }
 
@@ -185,7 +185,7 @@ impl Told<'_> {
         of_hashes.into_iter().map(|(_, digests)| digests).fold(0.0, f64::max)
     }
 
-    fn series(&self, named: &Named, family: &str) -> Vec<(&Labels, f64)> {
+    fn series(&self, named: &WorkloadName, family: &str) -> Vec<(&Labels, f64)> {
         let labels = [
             ("namespace", named.namespace.as_str()),
             ("workload_type", named.workload_type.as_str()),
@@ -194,12 +194,12 @@ impl Told<'_> {
         self.parsed.series(&format!("podskew_{family}"), &labels)
     }
 
-    fn of_hash(&self, named: &Named, family: &str, hash: &str) -> Option<f64> {
+    fn of_hash(&self, named: &WorkloadName, family: &str, hash: &str) -> Option<f64> {
         let series = self.series(named, family);
         series.iter().find(|(labels, _)| labels["pod_template_hash"] == hash).map(|(_, value)| *value)
     }
 
-    fn only(&self, named: &Named, family: &str) -> Option<f64> {
+    fn only(&self, named: &WorkloadName, family: &str) -> Option<f64> {
         let series = self.series(named, family);
         assert!(series.len() <= 1, "{family} {series:?}");
         series.first().map(|(_, value)| *value)
@@ -233,17 +233,17 @@ pub fn disagreement(known: &Parsed, fresh: &Parsed) -> Option<String> {
             // A rollout is counted when it ends.
             Some(count) if series.0 == "podskew_rollouts_total" && count >= value => {}
             Some(same) if same == value => {}
-            other => return Some(format!("{series:?} is {other:?}, and {value} for who has just begun")),
+            other => return Some(format!("{series:?} is {other:?}, and {value} in a fresh one")),
         }
     }
     // A podskew that has just started cannot know that a template without pods was Ready before, nor how a rollout went.
     known.retain(|(name, _), _| name != "podskew_rollback_target_info" && !name.starts_with("podskew_last_rollout_"));
-    known.first_key_value().map(|(series, value)| format!("{series:?} is {value}, and absent for who has just begun"))
+    known.first_key_value().map(|(series, value)| format!("{series:?} is {value}, and absent in a fresh one"))
 }
 
 /// Replaces each start time in a summary by the fact that there is one.
-pub fn ageless(story: &str) -> String {
-    let mut parts = story.split(" since ");
+pub fn ageless(summary: &str) -> String {
+    let mut parts = summary.split(" since ");
     let mut text = parts.next().unwrap().to_owned();
     for part in parts {
         text.push_str(" for a while");

@@ -5,9 +5,9 @@ use podskew::inventory::{AskedImages, RegistryEvidence};
 use podskew::registry::RegistrySink;
 use std::sync::{Arc, Mutex};
 
-pub struct Asked(pub Arc<Mutex<World>>);
+pub struct WorldSink(pub Arc<Mutex<World>>);
 
-impl RegistrySink for Asked {
+impl RegistrySink for WorldSink {
     fn asked_images(&self) -> Option<AskedImages> {
         self.0.lock().unwrap().inventory.asked_images()
     }

@@ -2,8 +2,8 @@
 //! timings that are short enough for a test.
 
 use super::exposition::Parsed;
-use super::running::PATIENCE;
-use super::story::{Told, disagreement};
+use super::running::TIMEOUT;
+use super::summary::{View, disagreement};
 use super::tape::path;
 use podskew::exposition::{Encoding, Exposition, Format, PublishBatch, Selection};
 use podskew::inventory::{Inventory, Settings};
@@ -103,7 +103,7 @@ impl Plural for Resource {
 }
 
 /// A running podskew without its web server.
-pub struct Watching {
+pub struct Exporter {
     pub telemetry: Telemetry,
     inventory: Arc<Mutex<Inventory>>,
     exposition: Exposition,
@@ -119,12 +119,12 @@ pub struct Look {
 }
 
 impl Look {
-    pub fn told(&self) -> Told<'_> {
-        Told { parsed: &self.parsed, at: self.at, start: self.at }
+    pub fn view(&self) -> View<'_> {
+        View { parsed: &self.parsed, at: self.at, start: self.at }
     }
 }
 
-impl Watching {
+impl Exporter {
     pub async fn start(simulator: &Simulator) -> Self {
         Self::start_with(simulator, &[], quick()).await
     }
@@ -157,7 +157,7 @@ impl Watching {
         let answer = self.exposition.picture().answer(&own_health, Format::Text, Encoding::Identity, at);
         let parsed = Parsed::read(&String::from_utf8(answer.flatten().collect()).unwrap());
         let look = Look { parsed, at, complete };
-        look.told().holds_together();
+        look.view().holds_together();
         look
     }
 
@@ -170,9 +170,9 @@ impl Watching {
                 return look;
             }
             assert!(
-                begun.elapsed() < PATIENCE,
+                begun.elapsed() < TIMEOUT,
                 "timeout waiting for {what}:\n{}\n{:?}",
-                look.told().story(),
+                look.view().summary(),
                 self.troubles()
             );
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -188,7 +188,7 @@ impl Watching {
     }
 
     /// Waits until it agrees with one that has just started.
-    pub async fn until_it_agrees_with_who_has_just_begun(&self, simulator: &Simulator) -> Look {
+    pub async fn until_it_agrees_with_a_fresh_one(&self, simulator: &Simulator) -> Look {
         let fresh = Self::start(simulator).await;
         fresh.until_synced().await;
         let mut last = None;
@@ -201,7 +201,7 @@ impl Watching {
                 None => {}
                 other => last = other,
             }
-            assert!(begun.elapsed() < PATIENCE, "no agreement with a fresh one: {last:?} {:?}", self.troubles());
+            assert!(begun.elapsed() < TIMEOUT, "no agreement with a fresh one: {last:?} {:?}", self.troubles());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
