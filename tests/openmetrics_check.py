@@ -1,4 +1,4 @@
-"""Reads an OpenMetrics exposition from standard input as strictly as Python's client does."""
+"""Reads an OpenMetrics exposition from standard input as strictly as Python's client."""
 
 import sys
 

@@ -93,6 +93,6 @@ fn audit(arguments: &[&OsStr]) -> Outcome<Audited> {
     }
     let seconds = begun.elapsed().as_secs_f64();
     let (listed, printed) = told.join().map_err(|_| "the reader of the log panicked")?;
-    let (listed, printed) = listed.zip(printed).ok_or("the audit did not come to its end")?;
+    let (listed, printed) = listed.zip(printed).ok_or("the audit did not finish")?;
     Ok(Audited { seconds, printing: (printed - listed).as_secs_f64(), peak_mib })
 }

@@ -54,7 +54,7 @@ fn every_case_has_its_right_answer() {
     }
 }
 
-/// The answers in short form, so that nobody updates a snapshot to a wrong one.
+/// The answers in short form, to prevent an update of a snapshot to a wrong one.
 #[test]
 fn the_answers_are_what_they_have_to_be() {
     for (case, code, words) in [

@@ -580,7 +580,7 @@ fn the_rollback_says_whether_the_revision_worked() {
         (history[at]["revision"].as_u64().unwrap(), &history[at]["worked"], history[at]["roll_back"].is_null())
     };
     assert_eq!(said(0), (3, &json!(true), true), "the current one");
-    assert_eq!(said(1), (2, &json!(false), false), "nobody knows");
+    assert_eq!(said(1), (2, &json!(false), false), "unknown");
     assert_eq!(said(2), (1, &json!(false), true), "it was never Ready");
 }
 

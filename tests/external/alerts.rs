@@ -154,7 +154,7 @@ fn no_workload_is_in_two_alerts_at_once() {
         }
     }
     let workloads = "ALERTS{alertstate=\"firing\",workload!=\"\"}";
-    // promtool has a limit for a subquery over so many workloads.
+    // promtool has a limit for a subquery over this number of workloads.
     let at_once = format!("count by (workload) ({workloads}) > 1");
     let mut asked: Vec<Value> = (0..90)
         .map(|minute| json!({ "eval_time": format!("{minute}m"), "expr": at_once, "exp_samples": [] }))

@@ -75,7 +75,7 @@ fn there_is_a_static_binary_and_what_it_reads_and_nothing_else() {
     assert_eq!(names, [CERTIFICATES, "licenses/LICENSE", "podskew"]);
     for file in &found {
         let mode = std::fs::metadata(file).unwrap().permissions().mode() & 0o777;
-        // Every user may read it, and nobody may change it.
+        // Every user may read it, and no user may change it.
         assert_eq!(mode, if file.ends_with("podskew") { 0o755 } else { 0o644 }, "{}", file.display());
     }
     let certificates = std::fs::read_to_string(image.path().join(CERTIFICATES)).unwrap();

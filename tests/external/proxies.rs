@@ -97,7 +97,7 @@ impl Drop for Proxy {
     }
 }
 
-/// A port on which nobody listens.
+/// A port without a listener.
 fn nowhere() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     format!("http://{}", listener.local_addr().unwrap())

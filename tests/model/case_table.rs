@@ -280,7 +280,7 @@ fn images_that_no_node_lists_prove_nothing() {
     let nodes = world.report("deployment/web").nodes.clone().expect("node evidence");
     let cached: Vec<_> = nodes.cached.iter().map(|it| (&*it.digest, it.nodes.len())).collect();
     assert_eq!(cached, [(&*digest('a'), 1)], "the image of n2 is unknown");
-    assert_eq!(world.inventory.evidence().expect("node evidence").divided_tags(), [], "one image is no difference");
+    assert_eq!(world.inventory.evidence().expect("node evidence").divided_tags(), [], "one image does not differ");
     // A name without a digest, or a tag in two entries, means nothing either.
     let tag_alone = vec!["docker.io/library/web:1".to_owned()];
     world.nodes(&[node("n1", "amd64", &[&names("a"), &names("c")]), node("n2", "amd64", &[&tag_alone])]);
@@ -1103,7 +1103,7 @@ fn row_44_a_stuck_rollout_undone_starts_at_the_undo() {
     world.wait(500).put(&reason(deployment("web:1"), "ProgressDeadlineExceeded", -20));
     assert_eq!(world.state("deployment/web"), (RolloutState::Progressing, 0), "`old` never died and says nothing");
     world.wait(5).put(&replica_set("h1", "web:1", 3, -4000));
-    assert_eq!(world.state("deployment/web"), (RolloutState::Progressing, 5), "its new revision is no new start");
+    assert_eq!(world.state("deployment/web"), (RolloutState::Progressing, 5), "a new revision is not a new start");
 }
 
 #[test]
@@ -1624,7 +1624,7 @@ fn row_53_a_daemonset_whose_status_comes_after_its_revision() {
     };
     let mut world = World::new();
     world.put(&set(json!({}))).put(&revision("DaemonSet", "agent", "agent-h1", "agent:1", 1, 0));
-    assert_eq!(world.state("daemonset/agent").0, RolloutState::Progressing, "nobody knows how many pods it wants");
+    assert_eq!(world.state("daemonset/agent").0, RolloutState::Progressing, "the wanted number is unknown");
     world.put(&agent("p1").never_ready(0)).put(&set(told.clone()));
     assert_eq!(world.state("daemonset/agent").0, RolloutState::Progressing);
     world.wait(900);

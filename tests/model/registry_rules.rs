@@ -122,7 +122,7 @@ fn tag(report: &WorkloadReport) -> Option<(ContentChange, Option<i64>)> {
 #[test]
 fn r01_a_tag_that_stands_for_what_all_pods_run_is_current() {
     let mut world = running("aa");
-    assert!(world.report("deployment/web").registry.is_none(), "nothing is said where no registry is asked");
+    assert!(world.report("deployment/web").registry.is_none(), "no report without registries");
     assert_eq!(tag(ask(&mut world, &Said::new().tag('a', -10))), Some((ContentChange::None, None)));
 }
 

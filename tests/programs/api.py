@@ -1,4 +1,4 @@
-"""Holds answers against the OpenAPI document: python api.py DOCUMENT SCHEMA FILE..., each file being [path, status, body]."""
+"""Validates responses by the OpenAPI document: python api.py DOCUMENT SCHEMA FILE..., each file being [path, status, body]."""
 
 import json
 import pathlib
@@ -14,7 +14,7 @@ kind.check_schema(audit)
 for schema in document["components"]["schemas"].values():
     kind.check_schema(schema)
 resources = {"api": document, "audit.schema.json": audit, "api/audit.schema.json": audit}
-# The audit's schema names itself by its address; the document names it by its file.
+# The audit's schema has its address as its id; the document refers to it by its file.
 del audit["$id"]
 registry = Registry().with_resources((name, Resource(contents, DRAFT202012)) for name, contents in resources.items())
 for file in sys.argv[3:]:

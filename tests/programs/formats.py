@@ -1,4 +1,4 @@
-"""Reads what podskew audit prints with programs that are not podskew: python formats.py FORMAT SCHEMAS FILE..."""
+"""Parses the output of podskew audit with other libraries: python formats.py FORMAT SCHEMAS FILE..."""
 
 import json
 import pathlib
@@ -26,7 +26,7 @@ elif form == "junit":
             for error in schema.iter_errors(file):
                 sys.exit(f"{file}: {name}: {error}")
 elif form == "markdown":
-    # GitHub's and GitLab's Markdown: CommonMark and tables. A name never becomes markup.
+    # GitHub's and GitLab's Markdown: CommonMark and tables. A name must not become markup.
     parser = markdown_it.MarkdownIt("commonmark").enable("table")
     plain = {"text", "softbreak", "text_special"}
     for file in files:

@@ -1,4 +1,4 @@
-"""Holds manifests against the schemas of Kubernetes, from 1.29 to the newest there is, and of custom resources.
+"""Validates manifests by the schemas of Kubernetes, from 1.29 to the newest one, and of custom resources.
 
     schemas.py CRDS.yaml[,CRDS.yaml] [OLDEST] < manifests
 
@@ -19,7 +19,7 @@ except ImportError as error:
 
 OLDEST = (1, 29)
 
-# They are read again for every object otherwise.
+# Otherwise they would be read again for every object.
 utils.schema_contents = functools.lru_cache(None)(utils.schema_contents)
 
 
@@ -45,7 +45,7 @@ def custom_resources(path):
         for definition in yaml.safe_load_all(text):
             for version in definition["spec"]["versions"]:
                 schema = closed(version["schema"]["openAPIV3Schema"])
-                # A schema of a custom resource leaves out what every object has.
+                # A schema of a custom resource omits the fields of every object.
                 schema["properties"]["metadata"] = {"type": "object"}
                 name = (f"{definition['spec']['group']}/{version['name']}", definition["spec"]["names"]["kind"])
                 found[name] = jsonschema.Draft202012Validator(schema)
@@ -56,11 +56,11 @@ def main():
     custom = {}
     for path in sys.argv[1].split(","):
         custom |= custom_resources(path)
-    # Each is there twice, closed and open.
+    # Each exists twice, with and without unknown fields.
     known = dict.fromkeys(utils.all_versions())
     oldest = tuple(map(int, sys.argv[2].split("."))) if len(sys.argv) > 2 else OLDEST
     versions = [version for version in known if tuple(map(int, version.split(".")[:2])) >= oldest]
-    # Modes have most objects in common.
+    # Most objects are the same in several modes.
     objects = {json.dumps(read, sort_keys=True): read for read in yaml.safe_load_all(sys.stdin) if read}
     faults = []
     for read in objects.values():

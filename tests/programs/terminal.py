@@ -1,4 +1,4 @@
-"""Runs a command on a terminal of so many columns, and prints what it wrote: python terminal.py COLUMNS COMMAND..."""
+"""Runs a command on a terminal of COLUMNS columns, and prints its output: python terminal.py COLUMNS COMMAND..."""
 
 import fcntl
 import os

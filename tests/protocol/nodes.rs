@@ -262,7 +262,7 @@ async fn nothing_waits_for_nodes_and_no_failure_takes_anything_back() {
     let simulator = simulator().await;
     simulator.inject(Some(simulator::Resource::Nodes), Fault::Status(403));
     let watched = Watched::start(&simulator).await;
-    watched.until("the first picture", |look| look.contains(TWO)).await;
+    watched.until("the initial sync", |look| look.contains(TWO)).await;
     let begun = Instant::now();
     while watched.failures(FailureReason::Forbidden) < 3 {
         assert!(begun.elapsed() < Duration::from_secs(60), "nodes are not listed again");

@@ -904,7 +904,7 @@ async fn without_the_option_nothing_is_served_of_registries_and_nobody_is_asked(
         let (_, text) = on.get("/metrics");
         let missing = families.iter().find(|family| !text.contains(&format!("\n{family}")));
         let Some(missing) = missing else { break text };
-        assert!(begun.elapsed() < Duration::from_secs(60), "{missing} does not come: {text}");
+        assert!(begun.elapsed() < Duration::from_secs(60), "timeout waiting for {missing}: {text}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     };
     assert!(text.contains("change=\"different\""), "{text}");

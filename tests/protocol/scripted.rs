@@ -97,7 +97,7 @@ pub async fn goes_on_from(scene: &Scene, request: usize, version: u32) {
 #[derive(Default)]
 struct Script {
     replies: VecDeque<Reply>,
-    /// Answers to requests for the newest version. After them, the version is one that nobody has seen.
+    /// Answers to requests for the newest version. After them, the version is one that does not exist yet.
     newest: VecDeque<Reply>,
     probes: Vec<String>,
     asked: Vec<String>,

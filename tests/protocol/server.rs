@@ -525,7 +525,7 @@ async fn stopping_finishes_the_answer_in_flight_and_refuses_new_connections() {
 
     server.stop();
     assert_eq!(drain(&mut resting).await, 0, "an idle connection is closed");
-    assert!(TcpStream::connect(server.address).await.is_err(), "nobody listens");
+    assert!(TcpStream::connect(server.address).await.is_err(), "the port is closed");
     assert!(!server.task.is_finished(), "the scrape continues");
     assert!(drain(&mut scrape).await > 64 * MEGABYTE);
     assert_eq!(server.site.scraped.lock().unwrap().len(), 1);

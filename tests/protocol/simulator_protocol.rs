@@ -324,7 +324,7 @@ async fn refusals_look_as_recorded() {
     simulator.inject_times(None, Fault::TooManyRequests { retry_after_seconds: 7 }, 1);
     let response = get(&simulator, "/api/v1/pods").await;
     assert_eq!((response.status().as_u16(), &response.headers()["retry-after"]), (429, &"7".parse().unwrap()));
-    assert_eq!(get_json(&simulator, "/api/v1/pods").await.0, 200, "it struck as often as it was told to");
+    assert_eq!(get_json(&simulator, "/api/v1/pods").await.0, 200, "the fault applied as often as injected");
 }
 
 #[tokio::test]

@@ -190,7 +190,7 @@ mod tests {
         let version = store.version();
         let second = most_kept(&store, &mut demo, &mut now, 16);
         assert!(store.version() - version > 1_000, "{} changes", store.version() - version);
-        assert!(second < first + first / 50, "{begun} bytes at first, then {first} at the most, then {second}");
+        assert!(second < first + first / 50, "{begun} bytes at first, at most {first}, then {second}");
         // Objects of four resources change. The history has them in JSON and in protobuf, before and after each change.
         assert!(second < 2 * begun + 4 * 2 * 2 * history, "{begun} bytes at first, then {second}");
         let kept = demo.controllers.kept();

@@ -212,7 +212,7 @@ impl Simulator {
         text.push_str("contexts:\n- name: simulator\n  context:\n    cluster: simulator\n    user: simulator\n");
         text.push_str("users:\n- name: simulator\n  user:");
         match &self.config.token_file {
-            // A JSON string is also a YAML string, whatever the path contains.
+            // A JSON string is also a YAML string, for any path.
             Some(file) => {
                 let _ = writeln!(text, "\n    tokenFile: {}", json!(file));
             }

@@ -175,7 +175,7 @@ impl Refusal {
         Self::new(code, reason, &format!("{} \"{name}\" {what}", Self::qualified(request))).with_details(details)
     }
 
-    /// The version from which a watch shall start is no longer in the history.
+    /// The version from which a watch should start is no longer in the history.
     pub(super) fn version_too_old(asked: u64, oldest: u64) -> Self {
         Self::new(410, "Expired", &format!("too old resource version: {asked} ({oldest})"))
     }

@@ -129,7 +129,7 @@ fn order(list: &mut [Value], field: &str, order: &[Value]) {
     }
 }
 
-/// The merge keys of a list, of which the first that an item has is used; an empty slice for a list of plain values that is
+/// The merge keys of a list; the first one that an item has is used. An empty slice for a list of plain values that is
 /// merged; `None` for a list that a patch replaces.
 fn merge_keys(field: &str) -> Option<&'static [&'static str]> {
     Some(match field {

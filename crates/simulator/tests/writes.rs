@@ -91,7 +91,7 @@ async fn what_is_wrong_is_refused_by_its_name() {
     assert_eq!(code, 400);
     assert!(refusal["message"].as_str().unwrap().contains("unknown field \"spec.replica\""), "{refusal}");
     let (code, _) = server.create(PODS, &deployment("web")).await;
-    assert_eq!(code, 400, "a Deployment is no Pod");
+    assert_eq!(code, 400, "a Deployment is not a Pod");
     let (code, refusal) = server.patch(&format!("{DEPLOYMENTS}/none"), MERGE_PATCH, &json!({})).await;
     assert_eq!((code, &refusal["reason"]), (404, &json!("NotFound")));
     let (code, _) = server.ask(Method::POST, DEPLOYMENTS, "application/vnd.kubernetes.protobuf", &json!({})).await;

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Takes the recordings of this folder from an API server; README.md says what it needs and what they are.
+# Makes the recordings of this folder with an API server; README.md describes its requirements and the recordings.
 set -euo pipefail
 cd "$(dirname "$0")"
 : "${API:?}" "${CA:?}" "${TOKEN:?}" "${KUBECONFIG:?}" "${ETCD:?}"
@@ -13,15 +13,15 @@ admin=(-H "Authorization: Bearer $TOKEN")
 heads=$(mktemp -d)
 trap 'rm -r "$heads"' EXIT
 
-# ask FILE ACCEPT PATH [CURL OPTION]...: the body into FILE, and what was asked and answered into headers.txt, in the end.
+# ask FILE ACCEPT PATH [CURL OPTION]...: writes the body to FILE. The headers of request and response are in headers.txt in the end.
 ask() {
   local file=$1 accept=$2 path=$3
   shift 3
   curl -sS --http1.1 --cacert "$CA" -A podskew -H "Accept: $accept" -D "$heads/head.$file" -o "$file" "$@" "$API$path"
   printf '%s\n' "# $file" "$path" "Accept: $accept" "$(tr -d '\r' <"$heads/head.$file")" "" >"$heads/$file"
 }
-# both NAME PATH [CURL OPTION]...: the same as JSON and as protobuf, side by side: the version of the whole cluster, which
-# some answers name, moves every few seconds.
+# both NAME PATH [CURL OPTION]...: the same request for JSON and for protobuf at the same time, because the version of the cluster,
+# which some responses contain, changes every few seconds.
 both() {
   local name=$1 path=$2 json
   shift 2
@@ -35,7 +35,7 @@ metadata() { python3 -c 'import json, sys; print(json.load(open(sys.argv[1]))["m
 
 rm -f ./*.pb ./*.json headers.txt
 
-# 0. Something to see: web rolled and rolled back, a pod on its way out, one with unusual conditions.
+# 0. Preparation: web rolled out and rolled back, a terminating pod, one with unusual conditions.
 kubectl apply -f workloads.yaml
 $shop rollout status deploy/web --timeout 60s
 $shop set image deploy/web app=web:v2
@@ -56,7 +56,7 @@ $shop patch "$pod" --subresource=ephemeralcontainers -p \
   '{"spec": {"ephemeralContainers": [{"name": "debugger", "image": "busybox", "targetContainerName": "app", "stdin": true}]}}'
 sleep 8
 
-# 1. Lists at rest: whole, in pages, as a stream.
+# 1. Lists without changes: whole, in pages, as a stream.
 for resource in pods replicasets deployments; do
   both "$resource-list" "$(path "$resource")" "${admin[@]}"
 done
@@ -67,7 +67,7 @@ both pods-none "$core/namespaces/default/pods" "${admin[@]}"
 both rollouts-list /apis/argoproj.io/v1alpha1/rollouts "${admin[@]}"
 both rollouts-streaming "/apis/argoproj.io/v1alpha1/rollouts?$streaming" "${admin[@]}"
 
-# 2. Watches from one version, both encodings side by side, while things happen.
+# 2. Watches from one version, in both encodings at the same time, during changes.
 version=$(metadata pods-list.json resourceVersion)
 for resource in pods replicasets deployments; do
   watch="$(path "$resource")?watch=true&allowWatchBookmarks=true&timeoutSeconds=25&resourceVersion=$version"
@@ -83,7 +83,7 @@ $shop delete deploy/held --wait=false
 $shop patch pod adopted --subresource=status -p '{"status": {"phase": "Succeeded"}}'
 wait
 
-# 3. Refusals.
+# 3. Errors.
 both 400 "$core/pods?limit=x" "${admin[@]}"
 both 401 "$core/pods" -H "Authorization: Bearer nobody"
 both 403 "$core/pods?watch=true" "${admin[@]}" -H "Impersonate-User: nobody"
@@ -100,7 +100,7 @@ ask 406-table.json 'application/vnd.kubernetes.protobuf;as=Table;v=v1;g=meta.k8s
 ask pods-metadata.pb 'application/vnd.kubernetes.protobuf;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io' \
   "$core/pods?limit=2" "${admin[@]}"
 
-# 4. What is too old: a list of a version that etcd has compacted, a watch from one that the watch cache has let go.
+# 4. Expired versions: a list of a version that etcd has compacted, a watch from one that the watch cache has dropped.
 curl -sS "$ETCD/v3/kv/compaction" -d "{\"revision\": \"$version\"}" >/dev/null
 both 410 "$apps/deployments?resourceVersion=20&resourceVersionMatch=Exact" "${admin[@]}"
 both pods-watch-expired "$core/pods?watch=true&resourceVersion=1&timeoutSeconds=1" "${admin[@]}"

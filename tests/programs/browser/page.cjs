@@ -1,7 +1,7 @@
-// Holds the page against a real Chromium: node page.cjs MODULES ADDRESS CLUSTER HOSTILE PICTURES
+// Tests the page in a real Chromium: node page.cjs MODULES ADDRESS CLUSTER HOSTILE PICTURES
 //
-// ADDRESS is that of a demo and CLUSTER its simulated API server; HOSTILE is a podskew whose cluster has hostile names. PICTURES is
-// the folder for pictures, or empty.
+// ADDRESS is a demo and CLUSTER its simulated API server; HOSTILE is a podskew whose cluster has hostile names. PICTURES is the folder
+// for screenshots, or empty.
 
 const fs = require('node:fs');
 const http = require('node:http');
@@ -15,7 +15,7 @@ const executablePath = process.env.CHROMIUM ?? ['/usr/bin/chromium', '/usr/bin/c
 const PAGES = ['', '?state=all', '?q=web', '?state=nonsense', 'workload/shop/deployment/web', 'workload/payments/deployment/ledger', 'workload/data/statefulset/ledger-db', 'workload/no/such/one', 'image?ref=registry.example%2Fshop%2Fweb%3Aproduction-latest', 'node/node-a-0006', 'workload/nowhere'];
 const WIDTHS = [360, 1440, 2000];
 
-// A page of the browser that fails the run where something of another site is asked for, or where the console complains.
+// A browser page that fails the run at a request to another site, or at an error in the console.
 async function open(browser, { script = true, scheme = 'light', width = 1440, height = 1000, hosts = [] } = {}) {
   const page = await browser.newPage();
   await page.setJavaScriptEnabled(script);
@@ -23,7 +23,7 @@ async function open(browser, { script = true, scheme = 'light', width = 1440, he
   await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }, { name: 'prefers-reduced-motion', value: 'reduce' }]);
   page.complaints = [];
   page.on('console', (message) => {
-    // A page that is not there says so with its status.
+    // The console logs the status of an error page, which is expected.
     const is_status = /status of (4\d\d|503)/.test(message.text());
     if (['error', 'warning'].includes(message.type()) && !is_status) page.complaints.push(message.text());
   });
@@ -37,13 +37,13 @@ async function open(browser, { script = true, scheme = 'light', width = 1440, he
 }
 
 async function go(page, url) {
-  // A page that follows the cluster is never idle: its stream stays open.
+  // A page with updates is never idle: its event stream stays open.
   await page.goto(url, { waitUntil: 'load' });
   await page.waitForSelector('#main > *');
 }
 
 async function judge(page, what) {
-  // Axe is put in by the protocol, which no Content-Security-Policy stops; by its own it would ask for a frame.
+  // Axe is injected through the protocol, which a Content-Security-Policy does not block. On its own it would need a frame.
   await page.evaluate(axe);
   const { violations } = await page.evaluate(() => axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }));
   const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.html} (${node.failureSummary})`).slice(0, 3).join(' | ')}`);
@@ -84,7 +84,7 @@ async function withoutScript(browser, base) {
   const html = await page.content();
   assert.match(html, /of 24 workloads (is|are) not uniform/);
   assert.ok((await page.$$('table.workloads tbody tr')).length >= 7);
-  // Links lead on, Back leads back, and the search is a form.
+  // Links, the Back button, and the search form work.
   await Promise.all([page.waitForNavigation(), page.click('a[href="workload/shop/deployment/web"]')]);
   assert.equal(new URL(page.url()).pathname, '/workload/shop/deployment/web');
   await page.goBack();
@@ -123,7 +123,7 @@ async function keysAndButtons(browser, base) {
   assert.equal(await page.$('dialog[open]'), null);
   await page.keyboard.press('/');
   assert.equal(await focused(), 'q');
-  // In the field they are letters.
+  // In the search field they are normal letters.
   await page.keyboard.type('jk?/');
   assert.equal(await page.$eval('#q', (field) => field.value), 'jk?/');
   assert.equal(await page.$('dialog[open]'), null);
@@ -137,7 +137,7 @@ async function keysAndButtons(browser, base) {
   await page.close();
 }
 
-// Does what the page says, and sees on the same page how the rollout begins and ends.
+// Runs the command on the page, and watches on the same page how the rollout begins and ends.
 async function live(browser, base) {
   const page = await open(browser);
   await go(page, `${base}workload/shop/deployment/web`);
@@ -164,7 +164,7 @@ async function live(browser, base) {
   await page.close();
 }
 
-// An ingress that serves the page below a path, and strips it.
+// An ingress that serves the page below a path, and strips this path.
 async function belowAPath(browser, base) {
   const prefix = '/tools/podskew';
   const proxy = http.createServer((request, response) => {
@@ -186,7 +186,7 @@ async function belowAPath(browser, base) {
     await Promise.all([page.waitForNavigation(), page.click(selector)]);
     assert.equal(page.url(), `http://${host}${prefix}/${place}`);
     await page.waitForSelector('#main > *');
-    // Style and script come from below the path too.
+    // Style and script are below the path, too.
     assert.equal(await page.evaluate(() => getComputedStyle(document.querySelector('.top')).display), 'flex');
   }
   assert.deepEqual(page.complaints, []);

@@ -1,12 +1,12 @@
-// Holds dashboards against Grafana's own types: node check.cjs MODULES DASHBOARD...
-// Prints what the compiler says of them and ends with 1, or prints how many it has read.
+// Checks dashboards by Grafana's own types: node check.cjs MODULES DASHBOARD...
+// Prints the compiler's errors and exits with 1, or prints the number of dashboards.
 
 const fs = require('node:fs');
 const path = require('node:path');
 const [modules, ...dashboards] = process.argv.slice(2);
 const ts = require(path.resolve(modules, 'typescript'));
 
-// The packages' types of a panel's options and of its fields, by the name of the panel.
+// Types of a panel's options and of its fields, by the name of the panel.
 const PANELS = { timeseries: 'timeseries', stat: 'stat', table: 'table', 'state-timeline': 'statetimeline' };
 const FILES = {
   'grafana-schema-10': (name, title) => `grafana-schema-10/dist/esm/raw/composable/${name}/panelcfg/x/${title}PanelCfg_types.gen`,
@@ -14,12 +14,12 @@ const FILES = {
 };
 const TITLES = { timeseries: 'TimeSeries', stat: 'Stat', table: 'Table', statetimeline: 'StateTimeline' };
 
-// A JSON file has the value of a text enumeration where TypeScript wants its name.
+// A JSON file has the value of a string enumeration; TypeScript needs its name.
 const LOOSE =
   'type Loose<T> = T extends string ? `${T}` : T extends number | boolean | null | undefined ? T\n' +
   '  : unknown extends T ? T : T extends (infer U)[] ? Loose<U>[] : T extends object ? { [K in keyof T]: Loose<T[K]> } : T;\n';
 
-// What Grafana assumes where a link does not say; the types know no defaults.
+// Grafana's defaults for a link; the types have no defaults.
 const LINK = { asDropdown: false, icon: '', includeVars: false, keepTime: false, tags: [], tooltip: '', type: 'link' };
 
 function source(file, schema) {

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Records what registries answer, byte for byte with their headers, and what Amazon's credential helper prints:
+# Records responses of registries, byte for byte with their headers, and the output of Amazon's credential helper:
 # tests/data/registry/answers.json.
 #
 #   apt-get install docker-registry apache2-utils curl jq python3
@@ -74,7 +74,7 @@ for name in docker-registry distribution crane; do
   done
   printf ']'
   stop
-  # crane's registry asks nobody who is there.
+  # crane's registry requires no authorization.
   if [ $name != crane ]; then
     start "$name" yes
     printf ',"refusal":%s' "$(ask HEAD manifests/live)"
@@ -84,7 +84,7 @@ for name in docker-registry distribution crane; do
   comma=,
 done
 
-# AWS, as far as the helper asks it for a password.
+# The part of AWS that gives the helper a password.
 cat > "$folder/aws.py" << 'EOF'
 import base64, http.server, json, sys
 class Aws(http.server.BaseHTTPRequestHandler):

@@ -1,11 +1,11 @@
 #!/bin/bash
-# Records what containerd says of images that it pulls by a mirror: tests/data/recordings/nodes/containerd-mirror.json. Two containerds
-# are two nodes, and run each image in a container, so what is recorded of it is what a kubelet makes its `imageID` of.
+# Records how containerd reports images that it pulls through a mirror: tests/data/recordings/nodes/containerd-mirror.json. Two
+# containerds are two nodes, and run each image in a container, so the recording has the data from which a kubelet makes an `imageID`.
 #
 #   apt-get install containerd gcc libc6-dev skopeo umoci curl jq; make target/tools/engines/registry target/tools/engines/crictl
 #   unshare --mount tests/programs/registry/record-mirror.sh | jq . > tests/data/recordings/nodes/containerd-mirror.json
 #
-# It needs root, since it runs containers.
+# It needs root to run containers.
 set -euo pipefail
 
 tools=$(cd "$(dirname "$0")/../../.." && pwd)/target/tools/engines
@@ -105,7 +105,7 @@ upload() { # FILE: its digest
 put() { # REFERENCE TYPE FILE
   curl -sf -X PUT -H "Content-Type: $2" --data-binary "@$3" "$base/manifests/$1" > /dev/null
 }
-# An index of one image, and BuildKit's attestation of it, which nobody pulls.
+# An index of one image, and BuildKit's attestation of it, which is never pulled.
 put_index() { # TAG IMAGE PROVENANCE
   printf '{"_type":"https://in-toto.io/Statement/v0.1","predicate":{"buildInvocationID":"%s"}}' "$3" > "$folder/statement"
   printf '{}' > "$folder/empty"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Records what Debian's docker-registry answers for images that umoci builds and skopeo converts: tests/data/registry/recorded.json.
+# Records responses of Debian's docker-registry for images that umoci builds and skopeo converts: tests/data/registry/recorded.json.
 #
 #   apt-get install docker-registry skopeo umoci curl jq
 #   tests/programs/registry/record.sh | jq . > tests/data/registry/recorded.json
@@ -44,7 +44,7 @@ umoci config --image "$image:old" --config.cmd /app --config.env PATH=/bin --con
 layer old 'the shop, as it was'
 for tag in again arm; do umoci tag --image "$image:old" $tag; done
 label old 9ab04d1c62d1ae2f37b0a9e1a5f1c7f0d3e4b5a6 2026-11-01T09:12:44Z
-# The same content, built of another commit.
+# The same content, built from another commit.
 label again 3f2c1a9e8d7b6a5c4f3e2d1c0b9a8f7e6d5c4b3a 2026-11-02T16:40:03Z
 umoci config --image "$image:arm" --architecture arm64 --no-history
 label arm 9ab04d1c62d1ae2f37b0a9e1a5f1c7f0d3e4b5a6 2026-11-01T09:14:02Z
@@ -54,7 +54,7 @@ layer new 'the shop, with a new checkout'
 label new 3f2c1a9e8d7b6a5c4f3e2d1c0b9a8f7e6d5c4b3a 2026-11-02T16:40:03Z
 
 for tag in old again arm new; do push $tag $tag; done
-# Docker's form of the same image.
+# The same image in Docker's format.
 push old docker --format v2s2
 upload() { # FILE
   place=$(curl -sfi -X POST "$base/blobs/uploads/" | tr -d '\r' | sed -n 's/^[Ll]ocation: //p')
@@ -94,7 +94,7 @@ index() { # TAG CHILDREN
   curl -sf -X PUT -H 'Content-Type: application/vnd.oci.image.index.v1+json' --data-binary "$body" "$base/manifests/$1" > /dev/null
 }
 index index "$(child old amd64),$(child arm arm64),$(attestation first)"
-# The same build once more: nothing but its provenance differs.
+# The same build again: only its provenance differs.
 index index-again "$(child old amd64),$(child arm arm64),$(attestation second)"
 # Another build for amd64 only.
 index index-new "$(child new amd64),$(child arm arm64)"
