@@ -119,7 +119,7 @@ fn the_exit_code_follows_the_findings() {
 }
 
 #[test]
-fn a_file_comes_by_name_or_through_a_pipe_and_a_lone_list_of_pods_does() {
+fn a_file_is_read_by_name_or_from_a_pipe_and_may_be_only_a_list_of_pods() {
     let mut pods: Value = serde_json::from_str(&std::fs::read_to_string(dump("digest-skew")).unwrap()).unwrap();
     pods["items"].as_array_mut().unwrap().retain(|item| item["kind"] == "Pod");
     let piped = |arguments: &[&str], input: &[u8]| {
@@ -275,7 +275,7 @@ fn invalid_arguments_are_refused_with_the_remedy() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_is_looked_at_where_kubectl_would() {
+async fn the_cluster_is_the_one_of_kubectl() {
     let cluster = Cluster::empty().await;
     fill(cluster.simulator.store());
     // The context's namespace is `default`, which is empty.
@@ -297,7 +297,7 @@ async fn a_cluster_is_looked_at_where_kubectl_would() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_empty_namespace_of_a_context_tells_how_many_workloads_others_have() {
+async fn an_empty_namespace_of_a_context_shows_the_number_of_workloads_elsewhere() {
     let cluster = Cluster::empty().await;
     fill(cluster.simulator.store());
     let asked = |cluster: &Cluster| {
@@ -367,7 +367,7 @@ fn answer(stream: &mut TcpStream, status: &str, body: &str) {
 
 /// The number of other workloads is optional: there is a short timeout for it, and no right is required.
 #[test]
-fn where_others_cannot_be_counted_the_way_is_shown_soon() {
+fn if_other_workloads_cannot_be_counted_the_remedy_is_shown_soon() {
     let hint = "; read all namespaces with -A, another with -n NAMESPACE, or use --allow-empty\n";
     let forbidden: fn(&mut TcpStream) = |stream| answer(stream, "403 Forbidden", r#"{"kind": "Status", "code": 403}"#);
     let silent: fn(&mut TcpStream) = |_| std::thread::sleep(Duration::from_secs(60));
@@ -441,7 +441,7 @@ async fn a_server_that_is_not_there_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn waiting_ends_when_everything_is_rolled_out_and_there() {
+async fn waiting_ends_when_all_rollouts_are_complete() {
     let cluster = Cluster::with(&["stuck"]).await;
     let child = cluster.start(&["-n", "stuck", "deploy/api", "--wait", "50s"]);
     tokio::time::sleep(Duration::from_millis(800)).await;
@@ -490,7 +490,7 @@ async fn waiting_ends_when_everything_is_rolled_out_and_there() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn waiting_ends_when_time_runs_out_with_the_report() {
+async fn waiting_ends_with_a_report_at_the_timeout() {
     let cluster = Cluster::with(&["stuck", "digest-skew"]).await;
     let began = Instant::now();
     let out = ends(&cluster.run(&["-A", "--wait", "1s", "-o", "json"]).await, 4);
@@ -603,7 +603,7 @@ fn a_client_that_disconnects_is_no_error() {
 }
 
 #[test]
-fn help_says_what_the_codes_mean() {
+fn help_explains_the_exit_codes() {
     let help = ends(&podskew(&["--help"]), 0);
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     for part in [

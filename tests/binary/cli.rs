@@ -235,7 +235,7 @@ fn a_wrong_value_is_refused_with_option_value_and_remedy() {
 }
 
 #[test]
-fn values_that_do_not_go_together_are_refused() {
+fn conflicting_values_are_refused() {
     refused(
         &["--namespace", "shop", "--namespace", "blog", "--exclude-namespace", "shop"],
         &["'shop'", "--namespace", "--exclude-namespace", "remove it from one"],
@@ -249,7 +249,7 @@ fn values_that_do_not_go_together_are_refused() {
 }
 
 #[test]
-fn the_environment_is_checked_like_what_is_typed() {
+fn environment_variables_are_checked_like_options() {
     refused_with(&[], &[("PODSKEW_NAMESPACE", "shop,Blog")], &["PODSKEW_NAMESPACE", "--namespace", "'Blog'"]);
     refused_with(&["serve"], &[("PODSKEW_JOBS", "maybe")], &["PODSKEW_JOBS", "--jobs", "'maybe'", "true"]);
     refused_with(&["audit"], &[("PODSKEW_LOG_LEVEL", "loud")], &["PODSKEW_LOG_LEVEL", "'loud'", "warn"]);

@@ -71,7 +71,7 @@ async fn audit_fails(kubeconfig: String, words: &'static [&'static str]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_servers_certificate_that_is_not_accepted_says_why_and_what_to_change() {
+async fn a_refused_server_certificate_is_reported_with_reason_and_remedy() {
     let (ours, other) = (authority("kubernetes"), authority("another"));
     let good = certificate(&ours, "127.0.0.1", VALID);
 
@@ -106,7 +106,7 @@ async fn a_servers_certificate_that_is_not_accepted_says_why_and_what_to_change(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn https_and_http_are_told_apart() {
+async fn https_and_http_are_distinguished() {
     let simulator = Simulator::start(SimulatorConfig::default()).await.unwrap();
     let kubeconfig = simulator.kubeconfig().replace("http://", "https://");
     audit_fails(kubeconfig, &["does not speak HTTPS", "http://"]).await;
@@ -165,7 +165,7 @@ fn with_client(server: &str, trusted: &Authority, client: Option<&(String, Strin
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_clients_certificate_that_is_not_accepted_says_why_and_what_to_change() {
+async fn a_refused_client_certificate_is_reported_with_reason_and_remedy() {
     let ours = authority("kubernetes");
     let address = demanding(&certificate(&ours, "127.0.0.1", VALID), &ours).await;
     let url = format!("https://{address}");
@@ -191,7 +191,7 @@ async fn a_clients_certificate_that_is_not_accepted_says_why_and_what_to_change(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_log_and_the_probe_say_it_too() {
+async fn the_log_and_the_probe_report_it() {
     let simulator = Simulator::start(SimulatorConfig::default()).await.unwrap();
     let podskew = Running::start_with(&simulator.kubeconfig().replace("http://", "https://"), &[]);
     podskew.until_logged("the server does not speak HTTPS").await;
@@ -278,7 +278,7 @@ fn an_invalid_address_is_reported_before_any_request() {
 }
 
 #[test]
-fn several_kubeconfigs_are_told_apart() {
+fn several_kubeconfigs_are_distinguished_in_errors() {
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
         let path = folder.path().join(name);

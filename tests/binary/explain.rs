@@ -227,7 +227,7 @@ fn hashes_are_named_as_people_have_them() {
 }
 
 #[test]
-fn context_is_as_wide_as_asked() {
+fn the_context_of_a_diff_is_as_wide_as_requested() {
     let lines = |context: &str| podskew(&["diff", "-U", context, "-f", &dump("paused"), "deploy/api"]).stdout;
     assert_eq!(lines("0").lines().count(), 5);
     assert!(lines("100").lines().count() > lines("3").lines().count());
@@ -294,7 +294,7 @@ fn with_secrets(scenario: &str) -> Vec<Value> {
 }
 
 #[test]
-fn no_output_ever_holds_what_may_be_a_secret_unless_it_is_asked_for() {
+fn no_output_contains_possible_secrets_unless_requested() {
     for (scenario, workload) in WORKLOADS {
         let objects = with_secrets(scenario);
         let pod = objects.iter().find(|object| object["kind"] == "Pod").unwrap();
@@ -345,7 +345,7 @@ async fn on(simulator: &Simulator, arguments: &[&str]) -> Ended {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_says_the_same_as_its_dump_and_is_only_listed() {
+async fn a_cluster_agrees_with_its_dump_and_is_only_listed() {
     let simulator = simulator().await;
     fill_from(simulator.store(), "paused");
     for command in ["explain", "diff"] {
@@ -386,7 +386,7 @@ async fn the_demos_exhibits_are_explained() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_that_cannot_be_looked_at_ends_with_2() {
+async fn an_unreadable_cluster_exits_with_2() {
     let simulator = simulator().await;
     fill(simulator.store());
     for command in ["explain", "diff"] {
@@ -561,7 +561,7 @@ fn argos_rollouts_have_their_own_commands() {
 
 /// A template whose pods were never Ready is not a rollback target. About one without pods nothing is known.
 #[test]
-fn the_rollback_says_whether_the_revision_worked() {
+fn the_rollback_shows_whether_the_revision_was_ready() {
     let revisions = [(1, "r/api:1", 1), (2, "r/api:2", 0), (3, "r/api:3", 1)];
     let input = history("Deployment", &revisions, |_| {});
     let explained = fed(&["explain", "-f", "-", "deploy/api"], &input).stdout;

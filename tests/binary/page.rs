@@ -36,7 +36,7 @@ fn printed(simulator: &Simulator, arguments: &[&str]) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_api_says_what_the_commands_print() {
+async fn the_api_agrees_with_the_commands() {
     let simulator = cluster().await;
     let podskew = ready(&simulator, &["--page-messages"]).await;
     let audit = printed(&simulator, &["audit", "-A"]);
@@ -135,7 +135,7 @@ async fn workloads_are_listed_page_by_page_and_none_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn names_and_messages_stand_where_they_may() {
+async fn names_and_messages_are_only_in_allowed_places() {
     let simulator = cluster().await;
     let store = simulator.store();
     let pods: Vec<Value> = store.list(Resource::Pods);
@@ -234,7 +234,7 @@ async fn the_page_has_an_address_of_its_own_a_name_or_none() {
 }
 
 #[test]
-fn what_cannot_be_meant_is_refused() {
+fn nonsensical_options_are_refused() {
     for (arguments, words) in [
         (&["--page", "sometimes"][..], &["--page", "neither on nor off"][..]),
         (&["--page", "off", "--page-messages"], &["--page-messages needs the page", "--page is off"]),
@@ -343,7 +343,7 @@ async fn a_rollout_is_sent_to_open_streams() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn alerts_get_a_link_to_the_page_where_its_url_is_known() {
+async fn alerts_get_a_link_to_the_page_if_its_url_is_set() {
     let simulator = shop(true).await;
     let why = |podskew: &Running| {
         let scrape = podskew.scrape();
@@ -357,7 +357,7 @@ async fn alerts_get_a_link_to_the_page_where_its_url_is_known() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn before_the_first_picture_it_is_said_what_is_missing() {
+async fn before_the_initial_sync_the_page_shows_what_is_missing() {
     let simulator = cluster().await;
     simulator.inject(Some(Resource::Pods), Fault::Status(403));
     let podskew = Running::start(&simulator, &[]);

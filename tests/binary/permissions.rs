@@ -32,7 +32,7 @@ const EVERYTHING: [&str; 6] = [
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_forbidden_resource_stops_no_other_and_comes_back_when_it_is_granted() {
+async fn a_forbidden_resource_stops_no_other_and_is_listed_once_granted() {
     for resource in [Resource::StatefulSets, Resource::DaemonSets, Resource::ControllerRevisions, Resource::Rollouts] {
         let simulator = cluster().await;
         simulator.inject(Some(resource), Fault::Status(403));
@@ -67,7 +67,7 @@ async fn with_deployments_forbidden_their_names_are_still_known_and_their_states
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_replica_sets_forbidden_nothing_is_said_of_deployments_and_nothing_is_renamed() {
+async fn without_replica_sets_deployments_are_not_reported_and_nothing_is_renamed() {
     let simulator = cluster().await;
     simulator.inject(Some(Resource::ReplicaSets), Fault::Status(403));
     let exporter = Exporter::start(&simulator).await;
@@ -173,7 +173,7 @@ async fn without_pods_it_is_not_ready_and_gives_the_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_the_namespaces_asked_for_are_watched_and_by_their_own_paths() {
+async fn only_selected_namespaces_are_watched_with_namespaced_paths() {
     let simulator = cluster().await;
     let podskew = Running::start(&simulator, &["--namespace", "stuck", "--namespace", "statefulset-partition"]);
     podskew.until_ready().await;

@@ -199,7 +199,7 @@ fn age(view: View<'_>, family: &str) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stuck_deployment_made_again_under_its_name() {
+async fn a_stuck_deployment_recreated_with_its_name() {
     let mut stage = Stage::set(SAME_NAME_STUCK).await;
     let mut oldest = 0.0_f64;
     stage.play_to(47.0, |view| oldest = oldest.max(age(view, "podskew_rollout_age_seconds"))).await;
@@ -208,7 +208,7 @@ async fn a_stuck_deployment_made_again_under_its_name() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_skewed_deployment_made_again_under_its_name() {
+async fn a_skewed_deployment_recreated_with_its_name() {
     let mut stage = Stage::set(SAME_NAME_SKEW).await;
     let mut oldest = 0.0_f64;
     stage.play_to(4.5, |view| oldest = oldest.max(age(view, "podskew_digest_skew_age_seconds"))).await;
@@ -217,7 +217,7 @@ async fn a_skewed_deployment_made_again_under_its_name() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_paused_deployment_made_again_under_its_name() {
+async fn a_paused_deployment_recreated_with_its_name() {
     let mut stage = Stage::set(SAME_NAME_PAUSED).await;
     let mut oldest = 0.0_f64;
     stage.play_to(14.5, |view| oldest = oldest.max(age(view, "podskew_rollout_age_seconds"))).await;

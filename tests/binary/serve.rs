@@ -181,7 +181,7 @@ async fn either_signal_ends_it_gracefully() {
 }
 
 /// A running request delays the shutdown for a while.
-fn told_to_stop_during_a_request(podskew: &mut Podskew) -> TcpStream {
+fn stopped_during_a_request(podskew: &mut Podskew) -> TcpStream {
     let mut request = TcpStream::connect(&podskew.address).unwrap();
     request.write_all(b"GET /met").unwrap();
     podskew.shows("/livez", "ok");
@@ -193,7 +193,7 @@ fn told_to_stop_during_a_request(podskew: &mut Podskew) -> TcpStream {
 async fn a_second_signal_ends_it_at_once() {
     let simulator = simulator().await;
     let mut podskew = Podskew::start(&simulator, &[]);
-    let _request = told_to_stop_during_a_request(&mut podskew);
+    let _request = stopped_during_a_request(&mut podskew);
     std::thread::sleep(Duration::from_millis(300));
     assert!(podskew.process.try_wait().unwrap().is_none(), "podskew waits for the request");
     podskew.signal("TERM");
@@ -204,14 +204,14 @@ async fn a_second_signal_ends_it_at_once() {
 async fn nothing_in_flight_holds_the_end_up_for_more_than_five_seconds() {
     let simulator = simulator().await;
     let mut podskew = Podskew::start(&simulator, &[]);
-    let _request = told_to_stop_during_a_request(&mut podskew);
+    let _request = stopped_during_a_request(&mut podskew);
     assert_eq!(podskew.ends_within(Duration::from_secs(5)).code(), Some(0));
 }
 
 /// Memory of the initial list must be freed at rest. An allocator that frees only on its next call would keep it.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn at_rest_it_gives_back_what_is_free() {
+async fn free_memory_is_returned_at_rest() {
     let store = Store::new(16);
     let _fleet = bulk(&store, &BulkConfig { pods: 6_000, ..BulkConfig::default() });
     let simulator = Simulator::start_with(SimulatorConfig::default(), store).await.unwrap();

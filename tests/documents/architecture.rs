@@ -280,7 +280,7 @@ fn known_files(sources: &[Source]) -> BTreeMap<String, BTreeSet<String>> {
 }
 
 #[test]
-fn files_know_each_other_in_a_circle_only_where_it_is_said() {
+fn only_documented_files_know_each_other_in_a_circle() {
     fn reach(from: &str, known: &BTreeMap<String, BTreeSet<String>>, reached: &mut BTreeSet<String>) {
         for file in known.get(from).into_iter().flatten().filter(|file| *file != from && known.contains_key(*file)) {
             if reached.insert(file.clone()) {

@@ -46,7 +46,7 @@ fn refusal(file: &Path) -> Option<String> {
     Some(refusal.strip_prefix(&start).unwrap_or_else(|| panic!("{refusal}")).to_owned())
 }
 
-fn podskew_and_exporter_toolkit_judge_files_alike_or_the_documentation_says_so() {
+fn podskew_and_exporter_toolkit_agree_about_files_except_as_documented() {
     let kit = Kit::new();
     let directory = kit.directory.path().display().to_string();
     let configurations: Vec<Configuration> =
@@ -522,7 +522,7 @@ async fn a_broken_file_changes_nothing_and_is_logged() {
 }
 
 #[tokio::main(flavor = "multi_thread")]
-async fn a_file_that_cannot_be_used_ends_podskew_with_the_line_and_the_remedy() {
+async fn an_invalid_file_is_reported_with_its_line_and_a_remedy() {
     let kit = Kit::new();
     let file = kit.write("web.yml", "basic_auth_users:\n  alice: sesame\n");
     let run = |arguments: &[&str]| {
@@ -869,7 +869,7 @@ async fn the_page_and_the_api_have_rights_of_their_own() {
 }
 
 #[tokio::main(flavor = "multi_thread")]
-async fn the_api_server_says_whose_token_may_get_which_path() {
+async fn the_api_server_decides_which_token_may_get_which_path() {
     let simulator = Simulator::start(SimulatorConfig::default()).await.unwrap();
     simulator.set_account(&token("prometheus"), Some(account("prometheus", &["/metrics"])));
     simulator.set_account(&token("person"), Some(account("person", &["/metrics", "/"])));
@@ -956,7 +956,7 @@ async fn a_token_is_for_an_audience_that_was_asked_for() {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn what_the_api_server_said_holds_for_a_while() {
+async fn the_api_servers_decision_is_cached_for_a_while() {
     let (simulator, access) = in_process(&[]).await;
     let good = token("prometheus");
     assert_eq!(status(&access, &good).await, 401);
@@ -1040,7 +1040,7 @@ async fn an_api_server_that_answers_is_believed_at_once() {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn the_same_token_is_asked_about_once() {
+async fn the_same_token_is_reviewed_once() {
     let (simulator, access) = in_process(&[]).await;
     let good = token("prometheus");
     simulator.set_account(&good, Some(account("prometheus", &["/metrics"])));
@@ -1178,7 +1178,7 @@ async fn prometheus_3_gets_in_with_a_token() {
 /// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
-        podskew_and_exporter_toolkit_judge_files_alike_or_the_documentation_says_so: [TOOLKIT],
+        podskew_and_exporter_toolkit_agree_about_files_except_as_documented: [TOOLKIT],
         a_broken_certificate_or_key_is_named_by_its_file_and_never_quoted: [],
         client_certificates_are_required_for_everything_but_probes: [],
         any_or_no_certificate_where_the_file_says_so: [],
@@ -1187,19 +1187,19 @@ pub fn tests() -> Vec<Test> {
         one_password_is_verified_sixteen_wait_and_the_next_is_turned_away: [],
         rotated_certificates_fail_no_scrape: [],
         a_broken_file_changes_nothing_and_is_logged: [],
-        a_file_that_cannot_be_used_ends_podskew_with_the_line_and_the_remedy: [],
+        an_invalid_file_is_reported_with_its_line_and_a_remedy: [],
         headers_are_on_every_answer_and_the_rate_limit_spares_probes: [],
         openssl_finds_the_versions_ciphers_and_curves_that_are_configured: [OPENSSL],
         handshakes_count_as_connections_and_have_a_deadline: [],
         debians_prometheus_gets_in_with_everything_right: [PROMETHEUS],
         prometheus_3_gets_in_with_everything_right: [PROMETHEUS3],
         the_page_and_the_api_have_rights_of_their_own: [],
-        the_api_server_says_whose_token_may_get_which_path: [],
+        the_api_server_decides_which_token_may_get_which_path: [],
         a_token_is_for_an_audience_that_was_asked_for: [],
-        what_the_api_server_said_holds_for_a_while: [],
+        the_api_servers_decision_is_cached_for_a_while: [],
         a_good_token_outlives_an_api_server_that_is_silent_by_ten_minutes: [],
         an_api_server_that_answers_is_believed_at_once: [],
-        the_same_token_is_asked_about_once: [],
+        the_same_token_is_reviewed_once: [],
         a_missing_right_is_named_with_the_rule: [],
         random_tokens_hold_no_scrape_up_and_ask_the_api_server_no_more_than_may_be: [],
         debians_prometheus_gets_in_with_a_token: [PROMETHEUS],

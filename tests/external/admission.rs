@@ -144,7 +144,7 @@ fn a_pod_names_every_image_by_digest() {
     );
 }
 
-fn what_runs_already_may_stay() {
+fn running_pods_are_not_refused() {
     let old = pod(&one("web:1.2"));
     let mut labelled = old.clone();
     labelled["metadata"]["finalizers"] = json!([]);
@@ -205,7 +205,7 @@ fn nothing_is_denied_unless_somebody_says_so() {
 }
 
 /// Except for the empty object that Kyverno has where an API server has none.
-fn kyvernos_form_says_the_same() {
+fn kyvernos_form_decides_the_same() {
     let (native, kyverno) = (policies(NATIVE), policies(KYVERNO));
     let as_native = |policy: &Value| -> Value {
         let text = policy.to_string();
@@ -228,9 +228,9 @@ fn kyvernos_form_says_the_same() {
 pub fn tests() -> Vec<Test> {
     tests![
         a_pod_names_every_image_by_digest: [ADMISSION],
-        what_runs_already_may_stay: [ADMISSION],
+        running_pods_are_not_refused: [ADMISSION],
         a_template_names_every_image_by_digest: [ADMISSION],
         nothing_is_denied_unless_somebody_says_so: [],
-        kyvernos_form_says_the_same: [],
+        kyvernos_form_decides_the_same: [],
     ]
 }

@@ -94,7 +94,7 @@ fn example(alert: &str) -> String {
 }
 
 #[track_caller]
-fn tells_what_there_is_to_tell(program: &Path) {
+fn fires_the_expected_alerts(program: &Path) {
     let demo = demo_at("127.0.0.1:0");
     let directory = tempfile::tempdir().unwrap();
     let prometheus = prometheus(program, &demo.address, directory.path());
@@ -136,18 +136,18 @@ fn tells_what_there_is_to_tell(program: &Path) {
     }
 }
 
-fn debians_prometheus_tells_what_there_is_to_tell() {
-    tells_what_there_is_to_tell(Path::new("prometheus"));
+fn debians_prometheus_fires_the_expected_alerts() {
+    fires_the_expected_alerts(Path::new("prometheus"));
 }
 
-fn prometheus_3_tells_what_there_is_to_tell() {
-    tells_what_there_is_to_tell(&programs::prometheus3());
+fn prometheus_3_fires_the_expected_alerts() {
+    fires_the_expected_alerts(&programs::prometheus3());
 }
 
 /// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
-        debians_prometheus_tells_what_there_is_to_tell: [PROMETHEUS],
-        prometheus_3_tells_what_there_is_to_tell: [PROMETHEUS3],
+        debians_prometheus_fires_the_expected_alerts: [PROMETHEUS],
+        prometheus_3_fires_the_expected_alerts: [PROMETHEUS3],
     ]
 }

@@ -201,7 +201,7 @@ fn asked(text: &str) -> usize {
 }
 
 /// Each is a query at every evaluation, for every pending or firing alert.
-fn no_text_asks_more_than_three_times() {
+fn no_text_has_more_than_three_queries() {
     let block = Regex::new(r"\{\{-? *(range|if|with|end)\b([^}]*)").unwrap();
     let source = source();
     for alert in &source.alerts {
@@ -433,7 +433,7 @@ pub fn tests() -> Vec<Test> {
         no_workload_is_in_two_alerts_at_once: [PROMTOOL],
         no_expression_has_a_threshold_of_its_own: [],
         no_text_has_a_duration_of_its_own: [],
-        no_text_asks_more_than_three_times: [],
+        no_text_has_more_than_three_queries: [],
         clusters_are_told_apart_by_whatever_label: [PROMTOOL],
         the_operators_form_is_the_same: [],
         every_alert_has_a_test_and_a_runbook: [],

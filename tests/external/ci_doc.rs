@@ -25,7 +25,7 @@ fn pipelines() -> Vec<(String, String)> {
     block.captures_iter(&document).map(|found| (found[1].to_owned(), found[2].to_owned())).collect()
 }
 
-fn pipelines_are_what_gitlab_and_github_read() {
+fn pipelines_are_valid_for_gitlab_and_github() {
     let folder = tempfile::tempdir().unwrap();
     let checker = root().join("target/openmetrics-venv/bin/check-jsonschema");
     let pipelines = pipelines();
@@ -108,7 +108,7 @@ async fn the_commands_do_what_the_document_says() {
 /// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
-        pipelines_are_what_gitlab_and_github_read: [PYTHON],
+        pipelines_are_valid_for_gitlab_and_github: [PYTHON],
         actions_are_pinned_to_commits_with_their_tags_beside: [],
         the_commands_do_what_the_document_says: [],
     ]

@@ -710,7 +710,7 @@ async fn replica_sets(cluster: &Cluster) {
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn what_podskew_says_is_what_mends_it() {
+async fn podskews_advice_fixes_each_exhibit() {
     let shapes = Shapes::default();
     let cluster = Cluster::start(&shapes).await;
     tokio::join!(
@@ -764,7 +764,7 @@ fn every_object_of_the_demo_fits_the_schema_of_its_kind() {
 
 /// `podskew demo` as a new user runs it: the commands of its audit, until there are no findings.
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn the_demo_can_be_mended_by_what_its_audit_says() {
+async fn the_remedies_of_the_demos_audit_fix_it() {
     let demo = Demo::start(programs::kubectl(), &[]).await;
     let mended = [
         "shop deployment/web",
@@ -815,8 +815,8 @@ async fn mend(demo: &Demo, workload: &str) {
 pub fn tests() -> Vec<Test> {
     tests![
         a_shape_is_a_command_without_its_names: [],
-        what_podskew_says_is_what_mends_it: [KUBECTL],
+        podskews_advice_fixes_each_exhibit: [KUBECTL],
         every_object_of_the_demo_fits_the_schema_of_its_kind: [PYTHON, CRDS],
-        the_demo_can_be_mended_by_what_its_audit_says: [KUBECTL],
+        the_remedies_of_the_demos_audit_fix_it: [KUBECTL],
     ]
 }

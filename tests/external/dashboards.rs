@@ -233,7 +233,7 @@ fn coloured(value: &Value, found: &mut Vec<(String, String)>) {
 }
 
 /// One colour for each meaning, in all three.
-fn what_means_the_same_has_the_same_colour() {
+fn equal_meanings_have_equal_colours() {
     let mut checked = BTreeSet::new();
     for dashboard_name in NAMES {
         let dashboard = dashboard(dashboard_name);
@@ -344,7 +344,7 @@ fn every_query_names_metrics_and_labels_that_exist() {
     }
 }
 
-fn the_lint_sees_what_is_wrong() {
+fn the_lint_finds_wrong_queries() {
     for (query, fault) in [
         ("podskew_pods_by_digset", "there is no metric podskew_pods_by_digset"),
         ("podskew_pods_by_digest{pod=\"a\"}", "podskew_pods_by_digest has no label pod"),
@@ -528,13 +528,13 @@ pub fn tests() -> Vec<Test> {
     tests![
         grafana_can_take_them_as_they_are: [],
         every_panel_is_whole_and_none_overlaps: [],
-        what_means_the_same_has_the_same_colour: [],
+        equal_meanings_have_equal_colours: [],
         digests_are_as_short_as_the_audits: [],
         pods_by_digest_are_counted_for_each_container: [],
         the_states_of_a_rollout_are_one_row_without_gaps: [],
         every_link_leads_to_a_dashboard_or_a_document: [],
         every_query_names_metrics_and_labels_that_exist: [],
-        the_lint_sees_what_is_wrong: [],
+        the_lint_finds_wrong_queries: [],
         every_panel_shows_something_in_debians_prometheus: [PROMETHEUS],
         every_panel_shows_something_in_prometheus_3: [PROMETHEUS3],
         a_second_podskew_changes_nothing: [PROMETHEUS],

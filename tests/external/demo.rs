@@ -83,7 +83,7 @@ async fn the_banner_is_true_line_by_line() {
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hundred_thousand_replicas_hang_nobody() {
+async fn a_hundred_thousand_replicas_do_not_block_others() {
     let demo = demo().await;
     let [.., curl] = &commands(&demo.banner, "Fix shop/web from a second terminal:")[..] else { panic!() };
     let metrics = curl.split(" | ").next().unwrap();
@@ -143,7 +143,7 @@ async fn a_refusal_names_every_field_and_every_limit() {
 pub fn tests() -> Vec<Test> {
     tests![
         the_banner_is_true_line_by_line: [KUBECTL],
-        a_hundred_thousand_replicas_hang_nobody: [KUBECTL],
+        a_hundred_thousand_replicas_do_not_block_others: [KUBECTL],
         a_refusal_names_every_field_and_every_limit: [KUBECTL],
     ]
 }

@@ -81,7 +81,7 @@ fn deployments_are_counted_once_whoever_sees_them_and_whoever_restarts() {
 }
 
 /// Two podskews count the same, restart one after the other at 302, and then start at 0 again.
-fn what_is_undone_is_a_part_of_what_ends() {
+fn undone_rollouts_are_a_share_of_ended_ones() {
     let [_, failing, ..] = queries();
     let count = |outcome: &str, podskew, values: &[(u32, &str)]| {
         series("rollouts_total", "web", podskew, &format!(",outcome=\"{outcome}\""), values)
@@ -141,7 +141,7 @@ fn the_time_to_restore_is_the_mean_of_the_stalls_that_ended() {
     );
 }
 
-fn what_somebody_held_is_no_time_of_a_rollout() {
+fn held_time_does_not_count_as_duration_of_a_rollout() {
     let [.., long] = queries();
     let input = [
         series("last_rollout_duration_seconds", "web", "a", "", &[(60, "100")]),
@@ -157,8 +157,8 @@ pub fn tests() -> Vec<Test> {
     tests![
         every_query_names_metrics_and_labels_that_exist: [],
         deployments_are_counted_once_whoever_sees_them_and_whoever_restarts: [PROMTOOL],
-        what_is_undone_is_a_part_of_what_ends: [PROMTOOL],
+        undone_rollouts_are_a_share_of_ended_ones: [PROMTOOL],
         the_time_to_restore_is_the_mean_of_the_stalls_that_ended: [PROMTOOL],
-        what_somebody_held_is_no_time_of_a_rollout: [PROMTOOL],
+        held_time_does_not_count_as_duration_of_a_rollout: [PROMTOOL],
     ]
 }

@@ -92,7 +92,7 @@ impl Crane {
 /// crane logs in, pushes, labels, indexes, moves and deletes. podskew reads the file that crane wrote, and reports the same
 /// digests.
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn what_crane_pushes_is_what_podskew_compares() {
+async fn images_pushed_by_crane_are_compared() {
     let storage = tempfile::tempdir().unwrap();
     let registry = distribution(storage.path(), &htpasswd(storage.path(), "user", "s3cr3t"));
     let folder = tempfile::tempdir().unwrap();
@@ -395,7 +395,7 @@ pub fn tests() -> Vec<Test> {
     tests![
         distribution_three_is_compared_as_docker_registry_is: [DISTRIBUTION],
         an_image_that_distribution_three_deletes_is_gone: [DISTRIBUTION],
-        what_crane_pushes_is_what_podskew_compares: [DISTRIBUTION, CRANE, HTPASSWD],
+        images_pushed_by_crane_are_compared: [DISTRIBUTION, CRANE, HTPASSWD],
         amazons_helper_opens_a_registry_of_ecr_by_the_role_of_the_pod: [DISTRIBUTION, ECR_LOGIN, HTPASSWD],
         a_node_that_pulls_by_a_mirror_and_the_mirror_say_the_same_of_images: [CONTAINERD, CRANE, CRICTL, DISTRIBUTION, UNSHARE],
     ]

@@ -65,7 +65,7 @@ fn the_dockerfile_copies_and_nothing_else() {
     assert_eq!(value("ENTRYPOINT"), r#"["/podskew"]"#);
 }
 
-fn there_is_a_static_binary_and_what_it_reads_and_nothing_else() {
+fn the_image_has_only_a_static_binary_and_its_files() {
     let image = file_system();
     let mut found = Vec::new();
     files(image.path(), &mut found);
@@ -189,7 +189,7 @@ async fn an_authority_that_the_image_does_not_know_is_not_trusted() {
 pub fn tests() -> Vec<Test> {
     tests![
         the_dockerfile_copies_and_nothing_else: [],
-        there_is_a_static_binary_and_what_it_reads_and_nothing_else: [IMAGE],
+        the_image_has_only_a_static_binary_and_its_files: [IMAGE],
         it_is_ready_and_scraped_over_tls_by_its_own_certificates: [UNSHARE, IMAGE],
         in_a_pod_its_service_account_is_enough: [UNSHARE, IMAGE],
         an_authority_that_the_image_does_not_know_is_not_trusted: [UNSHARE, IMAGE],

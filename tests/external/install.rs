@@ -115,11 +115,11 @@ fn every_object_fits_the_schemas_of_every_version() {
     for kind in ["ServiceMonitor", "PodMonitor", "PrometheusRule", "Certificate", "GrafanaDashboard"] {
         assert!(!of_kind(&all, kind).is_empty(), "no {kind} was checked");
     }
-    hold_against_the_schemas(&all);
+    check_schemas(&all);
 }
 
 #[track_caller]
-fn hold_against_the_schemas(all: &[Value]) {
+fn check_schemas(all: &[Value]) {
     // JSON is valid YAML.
     let manifest = all.iter().map(Value::to_string).collect::<Vec<_>>().join("\n---\n");
     let script = path("tests/programs/schemas.py");
@@ -176,7 +176,7 @@ fn reviews() -> BTreeSet<(String, String, Vec<String>)> {
     reviews.map(|(group, resource)| (group.to_owned(), resource.to_owned(), vec!["create".to_owned()])).into()
 }
 
-fn reviews_are_allowed_where_they_are_made_and_nowhere_else() {
+fn only_the_option_auth_allows_reviews() {
     for (what, objects) in everything().into_iter().filter(|(what, _)| !what.contains("/auth-kubernetes/")) {
         let Some(deployment) = of_kind(&objects, "Deployment").pop() else { continue };
         let text = deployment.to_string();
@@ -191,7 +191,7 @@ fn nodes() -> BTreeSet<(String, String, Vec<String>)> {
     [(String::new(), "nodes".to_owned(), vec!["list".to_owned()])].into()
 }
 
-fn nodes_may_be_listed_where_that_is_asked_for_and_nowhere_else() {
+fn only_the_option_nodes_allows_listing_nodes() {
     let of_nodes = |arguments: &[&str]| {
         let objects = objects(&rendered(arguments));
         let roles = of_kind(&objects, "ClusterRole");
@@ -206,7 +206,7 @@ fn nodes_may_be_listed_where_that_is_asked_for_and_nowhere_else() {
 }
 
 /// Without registries the pod has no files for them, and the network policy does not allow them.
-fn registries_are_reached_where_they_are_asked_and_nowhere_else() {
+fn only_with_registries_the_pod_can_reach_them() {
     let of = |values: &str| {
         let objects = objects(&rendered(&["--set", &format!("networkPolicy.enabled=true,{values}")]));
         let container = container(&objects);
@@ -223,7 +223,7 @@ fn registries_are_reached_where_they_are_asked_and_nowhere_else() {
     assert_eq!(of(&format!("registry.hosts={{docker.io,r.example}},{files}")), (5, 4, 3));
 }
 
-fn the_rules_are_to_list_and_watch_what_podskew_watches_and_nothing_else() {
+fn the_rules_allow_only_to_list_and_watch_podskews_resources() {
     let (mut roles, mut readers) = (0, 0);
     // The rules of a component are in its own file.
     for (what, objects) in everything().into_iter().filter(|(what, _)| !what.contains("/auth-kubernetes/")) {
@@ -392,7 +392,7 @@ async fn podskew_takes_the_arguments_of_every_mode_and_its_probes_pass() {
 }
 
 /// Prometheus uses the scheme and the credentials that podskew requires.
-fn monitors_speak_what_podskew_serves() {
+fn monitors_use_the_scheme_and_credentials_of_podskew() {
     let endpoint = |objects: &[Value]| match of_kind(objects, "ServiceMonitor").pop() {
         Some(monitor) => monitor["spec"]["endpoints"][0].clone(),
         None => the(objects, "PodMonitor")["spec"]["podMetricsEndpoints"][0].clone(),
@@ -526,7 +526,7 @@ fn a_typo_is_refused_wherever_it_is() {
     }
 }
 
-fn what_cannot_be_meant_is_refused() {
+fn nonsensical_options_are_refused() {
     for (values, why) in [
         ("replicas=two", "got string, want integer"),
         ("namespaces=shop", "got string, want array"),
@@ -589,7 +589,7 @@ fn another_chart_may_depend_on_it() {
     assert_eq!(the(&objects, "Deployment")["spec"]["replicas"], 2);
 }
 
-fn notes_say_what_is_left_to_do() {
+fn notes_contain_the_remaining_steps() {
     for (values, said, unsaid) in [
         ("replicas=1", "Prometheus does not scrape podskew yet", "rbac.create is false"),
         (
@@ -766,7 +766,7 @@ fn the_grafana_operator_takes_the_dashboards_from_their_config_maps() {
 }
 
 /// Values that are used in one place each.
-fn values_arrive_where_they_belong() {
+fn values_are_rendered_in_the_right_place() {
     let mode = path(CHART).join("ci/everything-else-values.yaml");
     let objects = rendered_in(&mode);
     let deployment = the(&objects, "Deployment");
@@ -848,7 +848,7 @@ fn the_pod_of_helm_test_may_run_everywhere() {
         pods.push(pod);
     }
     assert!(pods.len() >= 10, "{}", pods.len());
-    hold_against_the_schemas(&pods);
+    check_schemas(&pods);
     for values in ["service.enabled=false", "tests.enabled=false"] {
         assert_eq!(test_pod(&["--set", values]), None, "{values}");
     }
@@ -867,7 +867,7 @@ fn tested(what: &str, pod: &Value, podskew: &secured::Served) {
     assert!(output.status.success() && said == "ready\n", "{what}: {said}");
 }
 
-fn the_page_gets_a_port_where_it_has_an_address() {
+fn the_page_has_a_port_if_it_has_an_address() {
     let own = rendered_in(&path(CHART).join("ci/options-values.yaml"));
     let ports = &container(&own)["ports"];
     assert_eq!(ports[1], json!({ "name": "page", "containerPort": 18081, "protocol": "TCP" }));
@@ -909,7 +909,7 @@ fn promtool_accepts_the_rules_of_every_mode() {
     assert!(checked >= 4, "{checked}");
 }
 
-fn the_config_maps_hold_the_dashboards_byte_for_byte() {
+fn the_config_maps_contain_the_dashboards_byte_for_byte() {
     let mut found = 0;
     for (what, objects) in everything() {
         let maps = of_kind(&objects, "ConfigMap");
@@ -1034,32 +1034,32 @@ pub fn tests() -> Vec<Test> {
         the_chart_installs_the_version_that_it_came_with: [],
         every_object_fits_the_schemas_of_every_version: [PYTHON, HELM, KUSTOMIZE, CERT_MANAGER, GRAFANA_OPERATOR],
         every_object_carries_the_name: [HELM, KUSTOMIZE],
-        reviews_are_allowed_where_they_are_made_and_nowhere_else: [HELM, KUSTOMIZE],
-        nodes_may_be_listed_where_that_is_asked_for_and_nowhere_else: [HELM],
-        registries_are_reached_where_they_are_asked_and_nowhere_else: [HELM],
-        the_rules_are_to_list_and_watch_what_podskew_watches_and_nothing_else: [HELM, KUSTOMIZE],
+        only_the_option_auth_allows_reviews: [HELM, KUSTOMIZE],
+        only_the_option_nodes_allows_listing_nodes: [HELM],
+        only_with_registries_the_pod_can_reach_them: [HELM],
+        the_rules_allow_only_to_list_and_watch_podskews_resources: [HELM, KUSTOMIZE],
         with_namespaces_there_are_roles_in_them_and_no_cluster_role: [HELM],
         every_pod_passes_the_restricted_pod_security_standard: [HELM, KUSTOMIZE, PODSECURITY],
         podskew_takes_the_arguments_of_every_mode_and_its_probes_pass: [HELM, KUSTOMIZE, CURL],
-        monitors_speak_what_podskew_serves: [HELM],
+        monitors_use_the_scheme_and_credentials_of_podskew: [HELM],
         the_network_policy_names_prometheus_and_people_apart: [HELM],
         containers_beside_podskew_are_those_of_the_values: [HELM],
         every_option_has_a_value: [HELM],
         a_typo_is_refused_wherever_it_is: [HELM],
-        what_cannot_be_meant_is_refused: [HELM],
+        nonsensical_options_are_refused: [HELM],
         another_chart_may_depend_on_it: [HELM],
-        notes_say_what_is_left_to_do: [HELM],
+        notes_contain_the_remaining_steps: [HELM],
         the_alerts_are_those_of_every_other_prometheus: [HELM],
         alerts_are_changed_as_if_their_source_were: [HELM],
         settings_are_changed_as_if_the_sources_were: [HELM],
         rules_are_added_and_kept: [HELM],
         the_dashboards_name_clusters_by_another_label: [HELM],
         the_grafana_operator_takes_the_dashboards_from_their_config_maps: [HELM],
-        values_arrive_where_they_belong: [HELM],
+        values_are_rendered_in_the_right_place: [HELM],
         the_pod_of_helm_test_may_run_everywhere: [PYTHON, HELM, PODSECURITY, CERT_MANAGER, GRAFANA_OPERATOR],
-        the_page_gets_a_port_where_it_has_an_address: [HELM],
+        the_page_has_a_port_if_it_has_an_address: [HELM],
         promtool_accepts_the_rules_of_every_mode: [PROMTOOL, HELM, KUSTOMIZE],
-        the_config_maps_hold_the_dashboards_byte_for_byte: [HELM, KUSTOMIZE],
+        the_config_maps_contain_the_dashboards_byte_for_byte: [HELM, KUSTOMIZE],
         chart_kustomization_and_manifest_are_the_same: [HELM, KUSTOMIZE],
         the_chart_takes_the_values_that_documents_show: [HELM],
         the_table_of_sizes_is_the_same_everywhere: [],

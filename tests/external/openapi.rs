@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::path::Path;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn the_openapi_document_holds() {
+async fn the_openapi_document_matches_the_responses() {
     let simulator = cluster().await;
     let podskew = ready(&simulator, &["--page-messages"]).await;
     let document: Value = serde_json::from_str(&std::fs::read_to_string("docs/api.openapi.json").unwrap()).unwrap();
@@ -59,6 +59,6 @@ async fn the_openapi_document_holds() {
 /// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
-        the_openapi_document_holds: [PYTHON],
+        the_openapi_document_matches_the_responses: [PYTHON],
     ]
 }

@@ -35,7 +35,7 @@ pub fn promtool(arguments: &[&str], input: &[u8]) -> Output {
 
 /// Checks that `promtool check metrics` has no complaints about this exposition.
 #[track_caller]
-pub fn promtool_has_nothing_to_say(metrics: &[u8]) {
+pub fn promtool_has_no_complaints(metrics: &[u8]) {
     let output = promtool(&["check", "metrics"], metrics);
     let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && said.trim().is_empty(), "{said}");

@@ -98,10 +98,10 @@ fn prometheus_3_scrapes_everything() {
     scrapes_everything(&programs::prometheus3(), "3.");
 }
 
-fn promtool_has_nothing_to_say_about_the_demo() {
+fn promtool_has_no_complaints_about_the_demo() {
     let metrics = metrics(&demo(), "text/plain; version=0.0.4");
     assert!(metrics.contains("\npodskew_skewed_pod_info{"), "{metrics}");
-    programs::promtool_has_nothing_to_say(metrics.as_bytes());
+    programs::promtool_has_no_complaints(metrics.as_bytes());
 }
 
 fn pythons_client_reads_the_demo() {
@@ -123,7 +123,7 @@ pub fn tests() -> Vec<Test> {
     tests![
         debians_prometheus_scrapes_everything: [PROMETHEUS],
         prometheus_3_scrapes_everything: [PROMETHEUS3],
-        promtool_has_nothing_to_say_about_the_demo: [PROMTOOL],
+        promtool_has_no_complaints_about_the_demo: [PROMTOOL],
         pythons_client_reads_the_demo: [PYTHON],
     ]
 }

@@ -2,7 +2,7 @@
 //!
 //! `tests/programs/protobuf` decodes JSON into Go's types and encodes them in protobuf, like an API server. So the JSON
 //! here is restricted to what Go's types can represent; for other differences see
-//! `what_gos_types_do_not_hold_is_no_difference`.
+//! `differences_beyond_gos_types_do_not_count`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use crate::common::encodings::{IN_PROTOBUF, as_go_writes, equalities, event, frames, list, object, text};
@@ -430,7 +430,7 @@ fn cases(cases: u32) -> ProptestConfig {
 proptest! {
     #![proptest_config(cases(24))]
 
-    fn whatever_go_can_hold_reads_the_same(
+    fn objects_of_gos_types_decode_the_same(
         objects in prop::collection::vec((any_object(), 0..4_u8), 1..80),
         statuses in prop::collection::vec(status(), 1..10),
     ) {
@@ -456,7 +456,7 @@ proptest! {
         }
     }
 
-    fn whatever_list_go_can_hold_reads_the_same(
+    fn lists_of_gos_types_decode_the_same(
         pods in prop::collection::vec(pod(), 0..20),
         replica_sets in prop::collection::vec(replica_set(), 0..20),
         deployments in prop::collection::vec(deployment(), 0..20),
@@ -834,7 +834,7 @@ proptest! {
 /// JSON text may contain differences that Go's types cannot represent. Then protobuf does not have the difference, and the
 /// Deployment controller does not see it either, because it compares decoded objects. No API server writes both variants,
 /// because its JSON is encoded from the same types; so a digest of JSON only sees one of them.
-fn what_gos_types_do_not_hold_is_no_difference() {
+fn differences_beyond_gos_types_do_not_count() {
     let container = |fields: &str| format!(r#"{{"spec":{{"containers":[{{"name":"app"{fields}}}]}}}}"#);
     let spec = |fields: &str| format!(r#"{{"metadata":{{}},"spec":{{"containers":[{{"name":"app"}}]{fields}}}}}"#);
     let limit = |value: &str| container(&format!(r#","resources":{{"limits":{{"cpu":{value}}}}}"#));
@@ -886,7 +886,7 @@ fn what_gos_types_do_not_hold_is_no_difference() {
     }
 }
 
-fn a_quantity_counts_by_its_value_wherever_it_stands() {
+fn quantities_compare_by_value_everywhere() {
     let container = r#"{"name":"app","resources":{"limits":{"x/y":"Q"}}}"#;
     let reference = r#""resourceFieldRef":{"resource":"limits.memory","divisor":"Q"}"#;
     let items = format!(r#"{{"items":[{{"path":"p",{reference}}}]}}"#);
@@ -915,7 +915,7 @@ fn a_quantity_counts_by_its_value_wherever_it_stands() {
 }
 
 /// A time that was never set is an empty message, even if it is a pointer in Go. In JSON it is `null`.
-fn an_object_whose_deletion_was_never_set_is_not_on_its_way_out() {
+fn an_object_without_a_deletion_time_is_not_terminating() {
     let pod = |time: &str| format!(r#"{{"kind":"Pod","apiVersion":"v1","metadata":{{"deletionTimestamp":{time}}}}}"#);
     let times = ["null", r#""0001-01-01T00:00:00Z""#, r#""1970-01-01T00:00:00Z""#].map(pod);
     let terminating =
@@ -929,11 +929,11 @@ pub fn tests() -> Vec<Test> {
     tests![
         every_recorded_event_is_the_same_in_protobuf: [KUBERNETES_PROTOBUF],
         every_recorded_list_is_the_same_in_protobuf: [KUBERNETES_PROTOBUF],
-        whatever_go_can_hold_reads_the_same: [KUBERNETES_PROTOBUF],
-        whatever_list_go_can_hold_reads_the_same: [KUBERNETES_PROTOBUF],
+        objects_of_gos_types_decode_the_same: [KUBERNETES_PROTOBUF],
+        lists_of_gos_types_decode_the_same: [KUBERNETES_PROTOBUF],
         templates_are_equal_in_protobuf_exactly_if_they_are_in_json: [KUBERNETES_PROTOBUF],
-        what_gos_types_do_not_hold_is_no_difference: [KUBERNETES_PROTOBUF],
-        a_quantity_counts_by_its_value_wherever_it_stands: [KUBERNETES_PROTOBUF],
-        an_object_whose_deletion_was_never_set_is_not_on_its_way_out: [KUBERNETES_PROTOBUF],
+        differences_beyond_gos_types_do_not_count: [KUBERNETES_PROTOBUF],
+        quantities_compare_by_value_everywhere: [KUBERNETES_PROTOBUF],
+        an_object_without_a_deletion_time_is_not_terminating: [KUBERNETES_PROTOBUF],
     ]
 }

@@ -166,7 +166,7 @@ async fn a_proxys_credentials_are_sent_and_logged_nowhere() {
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn proxy_url_is_used_whatever_no_proxy_says_and_for_plain_http_too() {
+async fn proxy_url_overrides_no_proxy_and_applies_to_plain_http() {
     let (_simulator, kubeconfig) = cluster().await;
     let plain = Simulator::start(SimulatorConfig::default()).await.unwrap();
     fill(plain.store());
@@ -210,7 +210,7 @@ async fn a_proxy_that_cannot_be_used_ends_it_with_a_message() {
 
 /// The proxy resolves names. Requests that no proxy applies to are direct.
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn registries_are_asked_through_the_proxy_of_the_environment() {
+async fn requests_to_registries_use_the_proxy_of_the_environment() {
     use common::world::{With as _, deployment, pod, replica_set};
     use simulator::{Image, ImageRegistry, Resource};
     let registry = ImageRegistry::start(None).await.unwrap();
@@ -252,8 +252,8 @@ pub fn tests() -> Vec<Test> {
         https_proxy_leads_to_the_server_and_every_watch_goes_through_it: [TINYPROXY],
         a_server_that_no_proxy_covers_is_reached_without_the_proxy: [],
         a_proxys_credentials_are_sent_and_logged_nowhere: [TINYPROXY, MICROSOCKS],
-        proxy_url_is_used_whatever_no_proxy_says_and_for_plain_http_too: [TINYPROXY],
+        proxy_url_overrides_no_proxy_and_applies_to_plain_http: [TINYPROXY],
         a_proxy_that_cannot_be_used_ends_it_with_a_message: [],
-        registries_are_asked_through_the_proxy_of_the_environment: [TINYPROXY, MICROSOCKS],
+        requests_to_registries_use_the_proxy_of_the_environment: [TINYPROXY, MICROSOCKS],
     ]
 }

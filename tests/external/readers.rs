@@ -25,8 +25,8 @@ fn many_workloads() -> Exposition {
     exposition
 }
 
-fn promtool_has_nothing_to_say() {
-    programs::promtool_has_nothing_to_say(&golden("small.txt"));
+fn promtool_has_no_complaints() {
+    programs::promtool_has_no_complaints(&golden("small.txt"));
 }
 
 fn the_documented_queries_are_promql() {
@@ -67,7 +67,7 @@ fn pythons_gzip_reads_the_stitched_member() {
 /// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
-        promtool_has_nothing_to_say: [PROMTOOL],
+        promtool_has_no_complaints: [PROMTOOL],
         the_documented_queries_are_promql: [PROMTOOL],
         pythons_client_reads_openmetrics: [PYTHON],
         pythons_gzip_reads_the_stitched_member: [PYTHON3],

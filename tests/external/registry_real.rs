@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt as _;
 
 #[tokio::main(flavor = "current_thread")]
-async fn images_are_compared_as_docker_registry_holds_them() {
+async fn images_in_docker_registry_are_compared() {
     let storage = tempfile::tempdir().unwrap();
     images_are_compared(&RegistryServer::debian(storage.path(), "")).await;
 }
@@ -176,7 +176,7 @@ impl Drop for Started {
 
 /// In a container podskew is process 1, which adopts orphans of a helper.
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn as_process_one_podskew_ends_and_reaps_what_helpers_leave_behind() {
+async fn podskew_as_process_one_reaps_orphans_of_helpers() {
     use std::os::unix::fs::PermissionsExt as _;
     let storage = tempfile::tempdir().unwrap();
     let open = RegistryServer::debian(storage.path(), "");
@@ -240,11 +240,11 @@ async fn as_process_one_podskew_ends_and_reaps_what_helpers_leave_behind() {
 /// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
-        images_are_compared_as_docker_registry_holds_them: [DOCKER_REGISTRY],
+        images_in_docker_registry_are_compared: [DOCKER_REGISTRY],
         a_password_and_a_private_authority_open_a_registry: [DOCKER_REGISTRY, HTPASSWD],
         a_password_that_changes_in_a_mounted_secret_is_used_while_podskew_runs: [DOCKER_REGISTRY, HTPASSWD],
         a_token_server_opens_a_registry: [DOCKER_REGISTRY],
         an_image_that_is_deleted_is_gone: [DOCKER_REGISTRY],
-        as_process_one_podskew_ends_and_reaps_what_helpers_leave_behind: [DOCKER_REGISTRY, HTPASSWD, UNSHARE],
+        podskew_as_process_one_reaps_orphans_of_helpers: [DOCKER_REGISTRY, HTPASSWD, UNSHARE],
     ]
 }

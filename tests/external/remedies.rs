@@ -262,7 +262,7 @@ const FINDINGS: [Finding; 7] = [
 ];
 
 /// For any workload, the alerts and the function for remedies have the same text, word for word.
-fn alerts_and_the_command_line_say_the_same() {
+fn alerts_and_the_command_line_have_the_same_remedies() {
     let cases = any_cases(150);
     let texts: Vec<String> = IN_ALERTS.into_iter().filter_map(tail_of_alert).collect();
     let said = |report: &WorkloadReport| IN_ALERTS.map(|finding| said_in_alert(report, finding)).to_vec();
@@ -386,7 +386,7 @@ fn skew(cases: Vec<(Case, &str, &str)>) {
     promtool_says(&[tail_of_alert(Finding::DigestSkew).unwrap()], &cases);
 }
 
-fn the_repository_is_the_specs_whatever_it_is_called() {
+fn the_repository_is_that_of_the_spec_under_any_name() {
     let repositories = [
         ("nginx", "nginx"),
         ("nginx:1.27", "nginx"),
@@ -468,7 +468,7 @@ fn containers_in_skew_are_pinned_in_one_line() {
 }
 
 /// The digest whose pods started last, even if they are few. With 1:1 there is no majority.
-fn the_newest_digest_is_pinned_where_ages_tell_it() {
+fn the_newest_digest_is_pinned_if_ages_show_it() {
     let one_to_one = &[("sha256:aa", 1), ("sha256:bb", 1)][..];
     let equal = Case { containers: vec![("app", "r/w:t", "IfNotPresent", one_to_one)], ..case("deployment", "", "") };
     let newest = |newest| Case { newest: Some(newest), ..case("deployment", "r/w:t", "IfNotPresent") };
@@ -528,7 +528,7 @@ fn nothing_of_a_driven_statefulset_is_changed() {
     }
 }
 
-fn what_is_paused_is_resumed_first() {
+fn a_paused_workload_is_resumed_first() {
     let paused = |kind, policy| Case { state: Some(Paused), older: vec![(8, "old", 4)], ..case(kind, "r/w:t", policy) };
     skew(vec![
         (
@@ -852,7 +852,7 @@ fn nothing_from_a_file_is_more_than_one_word_of_a_command() {
     assert_eq!(delete.action.commands, ["kubectl -n '\u{fffd}-as=me' delete pod '\u{fffd}-all;id'"]);
 }
 
-fn findings_come_worst_first() {
+fn findings_are_sorted_worst_first() {
     let of = |case: Case| Finding::all(&case.report());
     let two = &[("sha256:aa", 1), ("sha256:bb", 1)][..];
     let case = case("deployment", "r/w", "Always");
@@ -943,7 +943,7 @@ fn a_hostile_name_never_reaches_a_shell() {
 }
 
 /// No remedy deletes a Ready pod, or allows more pods to be replaced, while no pod of the new template is Ready.
-fn what_harms_is_not_advised() {
+fn harmful_commands_are_not_advised() {
     for (kind, state) in [
         ("deployment", Paused),
         ("statefulset", Partitioned),
@@ -965,16 +965,16 @@ fn what_harms_is_not_advised() {
 /// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
-        alerts_and_the_command_line_say_the_same: [PROMTOOL],
+        alerts_and_the_command_line_have_the_same_remedies: [PROMTOOL],
         both_quote_names_that_are_no_plain_words: [PROMTOOL],
-        the_repository_is_the_specs_whatever_it_is_called: [PROMTOOL],
+        the_repository_is_that_of_the_spec_under_any_name: [PROMTOOL],
         each_kind_has_its_own_command: [PROMTOOL],
         a_restart_is_the_remedy_only_where_it_pulls_again: [PROMTOOL],
         containers_in_skew_are_pinned_in_one_line: [PROMTOOL],
-        the_newest_digest_is_pinned_where_ages_tell_it: [PROMTOOL],
+        the_newest_digest_is_pinned_if_ages_show_it: [PROMTOOL],
         a_change_reaches_the_pods_that_a_setting_would_keep_it_from: [PROMTOOL],
         nothing_of_a_driven_statefulset_is_changed: [PROMTOOL],
-        what_is_paused_is_resumed_first: [PROMTOOL],
+        a_paused_workload_is_resumed_first: [PROMTOOL],
         a_skew_among_outdated_pods_ends_with_their_rollout: [PROMTOOL],
         a_rollout_is_undone_to_a_revision_that_worked: [PROMTOOL],
         the_remedy_follows_the_reason: [],
@@ -983,9 +983,9 @@ pub fn tests() -> Vec<Test> {
         the_name_of_an_image_stays_one_word: [],
         a_look_selects_something: [PROMTOOL],
         nothing_from_a_file_is_more_than_one_word_of_a_command: [],
-        findings_come_worst_first: [],
+        findings_are_sorted_worst_first: [],
         every_command_is_one_that_kubectl_ran: [],
         a_hostile_name_never_reaches_a_shell: [],
-        what_harms_is_not_advised: [],
+        harmful_commands_are_not_advised: [],
     ]
 }

@@ -24,7 +24,7 @@ fn plugin(arguments: &[&str]) -> Ended {
     called_as(&program, arguments, "")
 }
 
-fn kubectls_plugin_speaks_of_itself_as_kubectl_podskew() {
+fn kubectls_plugin_calls_itself_kubectl_podskew() {
     let help = plugin(&["--help"]);
     assert_eq!(help.code, 0);
     assert!(help.stdout.contains("Usage: kubectl podskew <COMMAND>\n"), "{}", help.stdout);
@@ -51,7 +51,7 @@ fn without_a_command_the_plugin_serves_nothing() {
     assert!(options.code == 2 && options.stderr.contains("--listen-address"), "{}", options.stderr);
 }
 
-fn the_plugin_does_what_podskew_does() {
+fn the_plugin_behaves_like_podskew() {
     let dump = common::tape::path("stuck.dump.json");
     for arguments in [&["explain", "-f", &dump, "deploy/api"][..], &["diff", "-f", &dump, "deploy/api"]] {
         let (plugin, podskew) = (plugin(arguments), podskew(arguments));
@@ -223,7 +223,7 @@ async fn zsh_completes() {
 }
 
 /// `podskew` in `PATH`, or the one that printed the script if it was called by its path.
-fn a_script_asks_the_podskew_that_printed_it() {
+fn a_completion_script_runs_the_podskew_that_printed_it() {
     let by_path = podskew(&["completions", "bash"]).stdout;
     assert!(
         by_path.contains(&format!("{} -- ", env!("CARGO_BIN_EXE_podskew")))
@@ -277,14 +277,14 @@ fn every_page_of_the_manual_is_one() {
 /// The tests and their requirements.
 pub fn tests() -> Vec<Test> {
     tests![
-        kubectls_plugin_speaks_of_itself_as_kubectl_podskew: [],
+        kubectls_plugin_calls_itself_kubectl_podskew: [],
         without_a_command_the_plugin_serves_nothing: [],
-        the_plugin_does_what_podskew_does: [],
+        the_plugin_behaves_like_podskew: [],
         kubectl_completes_the_plugins_line: [],
         bash_completes: [BASH],
         fish_completes: [FISH],
         zsh_completes: [ZSH],
-        a_script_asks_the_podskew_that_printed_it: [BASH],
+        a_completion_script_runs_the_podskew_that_printed_it: [BASH],
         colours_are_for_terminals: [SCRIPT],
         every_page_of_the_manual_is_one: [MAN],
     ]

@@ -257,7 +257,7 @@ fn small() -> BulkConfig {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn a_bulk_clusters_objects_encoded_when_they_are_asked_for() {
+async fn objects_of_a_bulk_cluster_encoded_on_demand() {
     let store = Store::new(1000);
     let _fleet = bulk(&store, &small());
     is_encoded_as_by_kubernetes(store).await;
@@ -381,7 +381,7 @@ fn pod(name: &str) -> Value {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn there_is_json_where_there_is_no_protobuf() {
+async fn json_is_the_fallback_for_protobuf() {
     let simulator = start(Store::new(100)).await;
     simulator.store().put(Resource::Pods, pod("a"));
     for path in ["/apis/argoproj.io/v1alpha1/rollouts", "/apis/apps/v1"] {
@@ -400,7 +400,7 @@ async fn there_is_json_where_there_is_no_protobuf() {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn what_cannot_be_encoded_is_sent_in_json() {
+async fn objects_that_cannot_be_encoded_are_sent_in_json() {
     let simulator = start(Store::new(100)).await;
     let path = format!("/api/v1/pods?watch=true&resourceVersion={}", simulator.store().version());
     let mut watch = Events::open(&simulator, &path, PROTOBUF).await;
@@ -489,13 +489,13 @@ pub fn tests() -> Vec<Test> {
         the_schema_is_kubernetes_own: [KUBERNETES_PROTOBUF],
         the_demos_objects: [KUBERNETES_PROTOBUF],
         nodes_are_encoded_as_by_kubernetes: [KUBERNETES_PROTOBUF],
-        a_bulk_clusters_objects_encoded_when_they_are_asked_for: [KUBERNETES_PROTOBUF],
+        objects_of_a_bulk_cluster_encoded_on_demand: [KUBERNETES_PROTOBUF],
         a_bulk_clusters_objects_encoded_beforehand: [KUBERNETES_PROTOBUF],
         a_rolling_updates_events: [KUBERNETES_PROTOBUF],
         everything_that_was_recorded: [KUBERNETES_PROTOBUF],
         bookmarks_and_refusals: [KUBERNETES_PROTOBUF],
-        there_is_json_where_there_is_no_protobuf: [],
-        what_cannot_be_encoded_is_sent_in_json: [],
+        json_is_the_fallback_for_protobuf: [],
+        objects_that_cannot_be_encoded_are_sent_in_json: [],
         recordings_are_sent_as_they_were_recorded: [],
         lists_break_in_the_middle: [],
         frames_break_as_lines_do: [],

@@ -29,7 +29,7 @@ async fn snapshots_of_every_format() {
 }
 
 #[tokio::test]
-async fn worst_comes_first_and_the_totals_add_up() {
+async fn the_worst_is_first_and_the_totals_add_up() {
     let (_, all) = clusters().into_iter().find(|(name, _)| *name == "all").unwrap();
     let audit = audited(&all, "all.json", Strictness::default()).await;
     let worst: Vec<Finding> = audit.found.iter().map(|found| found.findings[0]).collect();
@@ -68,7 +68,7 @@ async fn a_table_keeps_to_its_width_and_nothing_in_it_moves_a_cursor() {
 
 /// Names in a file are arbitrary. A terminal shows some characters in two columns, and some in none.
 #[tokio::test]
-async fn columns_stand_below_one_another_whatever_characters_are_before_them() {
+async fn columns_are_aligned_after_any_characters() {
     let mut dump = dump("digest-skew");
     for (at, item) in dump["items"].as_array_mut().unwrap().iter_mut().enumerate() {
         item["metadata"]["namespace"] = "漢字漢字漢字".into();
@@ -94,7 +94,7 @@ async fn columns_stand_below_one_another_whatever_characters_are_before_them() {
 }
 
 #[tokio::test]
-async fn a_command_that_goes_on_in_the_next_line_is_still_one_command() {
+async fn a_command_may_continue_on_the_next_line() {
     let audit = audited(&dump("digest-skew"), "dump", Strictness::default()).await;
     let text = printed(&audit, AuditFormat::Table, Terminal { coloured: false, width: Some(60) });
     let (_, command) = text.split_once("  Do: ").unwrap();
@@ -106,7 +106,7 @@ async fn a_command_that_goes_on_in_the_next_line_is_still_one_command() {
 }
 
 #[tokio::test]
-async fn digests_are_cut_to_what_tells_them_apart() {
+async fn digests_are_shortened_to_a_unique_length() {
     let mut dump = dump("digest-skew");
     let digest = |last: char| format!("sha256:{}{last}", "a".repeat(63));
     for (at, item) in dump["items"].as_array_mut().unwrap().iter_mut().enumerate() {

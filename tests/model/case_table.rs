@@ -105,7 +105,7 @@ fn row_02_config_digests_can_be_compared_with_each_other() {
 
 /// Docker 29 writes the digest of a manifest in the same form as Docker 28 that of a configuration.
 #[test]
-fn row_02_what_docker_names_may_be_a_manifest_or_a_config() {
+fn row_02_a_digest_from_docker_may_be_of_a_manifest_or_a_config() {
     let docker = |letter| format!("docker://{}", digest(letter));
     // Beside any other form, its meaning is unknown.
     for other in [digest('a'), image_id('a'), format!("docker-pullable://web@{}", digest('a'))] {
@@ -130,7 +130,7 @@ fn row_02_what_docker_names_may_be_a_manifest_or_a_config() {
 
 /// A digest that is local to its node does not exist in a registry, so there is nothing to ask.
 #[test]
-fn row_02_what_a_digest_is_of_is_told() {
+fn row_02_the_kind_of_a_digest_is_reported() {
     let hex = "a".repeat(64);
     let forms = [
         (format!("registry.example/shop/web@{}", digest('a')), DigestKind::Manifest),
@@ -226,7 +226,7 @@ fn row_04_until_nodes_answer_two_digests_may_be_one_image() {
 
 /// An index has several images for 32-bit ARM, one per variant, and for Windows, one per build.
 #[test]
-fn row_04_an_entry_speaks_of_its_own_platform_only() {
+fn row_04_an_entry_is_valid_only_for_its_own_platform() {
     let of_windows = |name: &str, kernel: &str, letters: &str| {
         node(name, "amd64", &[&names(letters)])
             .with("/status/nodeInfo/operatingSystem", "windows")
@@ -338,7 +338,7 @@ fn row_06_another_name_for_a_running_container_is_an_alias() {
 }
 
 #[test]
-fn row_07_a_digest_is_kept_when_crio_forgets_it_and_unresolved_for_who_comes_later() {
+fn row_07_a_digest_that_crio_forgets_is_kept_but_unresolved_after_a_restart() {
     let hex = "f".repeat(64);
     let mut world = web();
     world.put(&pod("p1")).put(&pod("p2"));
@@ -747,7 +747,7 @@ fn row_27_a_second_try_starts_when_it_is_tried() {
 }
 
 #[test]
-fn row_27_an_undo_with_recreate_waits_for_the_old_pods_and_no_condition_says_so() {
+fn row_27_an_undo_with_recreate_waits_for_the_old_pods_without_a_condition() {
     let mut world = World::new();
     let idle = |set: Value| set.with("/spec/replicas", 0);
     world
@@ -762,7 +762,7 @@ fn row_27_an_undo_with_recreate_waits_for_the_old_pods_and_no_condition_says_so(
 }
 
 #[test]
-fn row_14_a_reason_older_than_the_replicaset_speaks_of_another_rollout() {
+fn row_14_a_reason_older_than_the_replicaset_is_of_another_rollout() {
     let mut world = web();
     world
         .put(&reason(deployment("web:2"), "NewReplicaSetAvailable", -4000))
@@ -864,7 +864,7 @@ fn job_pod(name: &str, job: &str, letter: char) -> Value {
 }
 
 #[test]
-fn row_33_jobs_are_compared_one_by_one_and_only_when_asked_for() {
+fn row_33_jobs_are_compared_one_by_one_and_only_with_the_option() {
     let mut world = World::new();
     world.put(&job_pod("p1", "backup-1", 'a'));
     assert_eq!(world.workloads(), [""; 0]);
@@ -976,7 +976,7 @@ fn row_37_a_rewritten_hash_label_is_taken_at_face_value() {
 }
 
 #[test]
-fn row_38_half_a_picture_is_not_shown() {
+fn row_38_nothing_is_reported_before_the_initial_sync() {
     let mut world = World::unsynced(Settings::default());
     world.list(Resource::Pods, &[&pod("p1")]);
     for resource in Resource::ALL.into_iter().filter(|resource| *resource != Resource::Pods) {
@@ -1063,7 +1063,7 @@ fn custom(name: &str, kind: &str, labels: Value) -> Value {
 }
 
 #[test]
-fn row_42_pods_that_differ_on_purpose_are_left_out_unless_asked_for() {
+fn row_42_pods_that_differ_on_purpose_are_excluded_by_default() {
     let mut world = World::new();
     world.put(&custom("p1", "Workflow", json!({})));
     assert_eq!(world.workloads(), [""; 0]);
@@ -1309,7 +1309,7 @@ fn complete_and_deliberate(world: &mut World) -> bool {
 }
 
 #[test]
-fn row_48_leftover_pods_are_held_until_their_scale_down_deadline_and_by_nobody_after_it() {
+fn row_48_leftover_pods_are_held_until_their_scale_down_deadline_but_not_after_it() {
     let mut world = promoted(json!({"blueGreen": {}}), Some(20));
     assert!(complete_and_deliberate(&mut world));
     assert!(complete_and_deliberate(world.wait(19)));
@@ -1426,7 +1426,7 @@ fn again(mut object: Value) -> Value {
 }
 
 #[test]
-fn row_51_nothing_is_remembered_of_an_object_made_again_under_its_name() {
+fn row_51_an_object_recreated_with_its_name_starts_without_history() {
     // During a stuck rollout.
     let mut world = rolling();
     assert_eq!(world.wait(40).state("deployment/web"), (RolloutState::Progressing, 140));
@@ -1589,7 +1589,7 @@ fn row_53_a_statefulset_whose_first_pods_never_became_ready() {
 }
 
 #[test]
-fn row_53_a_first_rollout_of_which_no_pod_could_be_made() {
+fn row_53_a_first_rollout_without_any_pod() {
     let set = first_set().created(-900);
     let mut world = World::listed(&[&set, &first_revision(-899)]);
     assert_eq!(world.state("statefulset/db"), (RolloutState::Stalled, 899));
@@ -1612,7 +1612,7 @@ fn row_53_seen_from_its_beginning() {
 }
 
 #[test]
-fn row_53_a_daemonset_whose_status_comes_after_its_revision() {
+fn row_53_a_daemonset_with_a_revision_before_its_status() {
     let set = |status: Value| daemon(1, "agent:1", "RollingUpdate", status).with("/metadata/creationTimestamp", at(0));
     let told = json!({"observedGeneration": 1, "desiredNumberScheduled": 2, "updatedNumberScheduled": 1});
     let agent = |name: &str| {
@@ -1634,7 +1634,7 @@ fn row_53_a_daemonset_whose_status_comes_after_its_revision() {
 }
 
 #[test]
-fn row_53_a_first_rollout_waits_for_no_pod_where_none_is_wanted() {
+fn row_53_a_first_rollout_without_wanted_pods_does_not_wait() {
     let none = first_set().created(-900).with("/spec/replicas", 0);
     let left = first_pod(0, -890).never_ready(-890);
     let mut listed = World::listed(&[&none, &first_revision(-899), &left]);
@@ -1878,7 +1878,7 @@ fn waits(name: &str, state: Value) -> Value {
 }
 
 #[test]
-fn a_rollout_says_what_its_pods_wait_for() {
+fn a_rollout_reports_why_its_pods_wait() {
     for known in podskew::report::BlockReason::ALL.iter().map(|reason| reason.as_str()).chain(["ErrNeverHeardOf"]) {
         let mut world = waiting_rollout();
         world.put(&waits("n1", json!({"waiting": {"reason": known, "message": "in words"}})));
@@ -2046,7 +2046,7 @@ fn row_57_the_same_digits_in_any_two_forms_are_one_image() {
 }
 
 #[test]
-fn row_60_on_delete_waits_for_nobody_while_its_controller_has_not_seen_it() {
+fn row_60_on_delete_is_not_held_before_its_controller_has_observed_it() {
     let mut world = World::new();
     let new = stateful_set(json!({"type": "OnDelete"})).with("/status", json!({"replicas": 0}));
     world.put(&new.with("/metadata/generation", 1));
@@ -2275,7 +2275,7 @@ fn row_66_a_pod_that_is_updated_in_place_is_no_older_in_a_hash_than_its_revision
 }
 
 #[test]
-fn row_67_a_clone_set_keeps_as_many_pods_back_as_its_partition_says() {
+fn row_67_a_clone_set_keeps_the_pods_of_its_partition_back() {
     for (partition, split, state, outdated) in [
         (json!(2), ["h1", "h1", "h2", "h2"], RolloutState::Partitioned, 0),
         (json!("50%"), ["h1", "h2", "h1", "h2"], RolloutState::Partitioned, 0),

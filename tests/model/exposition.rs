@@ -92,7 +92,7 @@ fn openmetrics_adds_units_and_nothing_else_to_the_headers() {
 }
 
 #[test]
-fn the_unit_of_a_counter_stands_before_total() {
+fn the_unit_of_a_counter_precedes_total() {
     let registry = Registry::new();
     let cpu = prometheus::Counter::new("process_cpu_seconds_total", "CPU time.").unwrap();
     registry.register(Box::new(cpu)).unwrap();
@@ -107,7 +107,7 @@ fn the_unit_of_a_counter_stands_before_total() {
 }
 
 #[test]
-fn before_the_first_picture_there_is_own_health_only() {
+fn before_the_initial_sync_there_are_only_own_metrics() {
     let parsed = Parsed::read(&text(&exposition(), &own_health(), Format::Text));
     assert_eq!(parsed.families.len(), 3);
     assert_eq!(parsed.value("podskew_watch_events_total", &[("type", "a\"b")]), Some(3.0));
@@ -117,7 +117,7 @@ fn before_the_first_picture_there_is_own_health_only() {
 }
 
 #[test]
-fn families_come_in_their_declared_order_and_then_own_health() {
+fn families_are_in_declared_order_and_own_metrics_follow() {
     let parsed = Parsed::read(&text(&small(), &own_health(), Format::Text));
     let names: Vec<&str> = parsed.families.iter().map(|(name, _)| name.as_str()).collect();
     let declared: Vec<&str> = FAMILIES.iter().map(|family| family.name).collect();
@@ -192,7 +192,7 @@ fn a_workload_that_is_gone_leaves_nothing() {
 }
 
 #[test]
-fn a_workload_both_gone_and_reported_was_made_again() {
+fn a_workload_both_gone_and_reported_was_recreated() {
     let exposition = small();
     exposition.publish(
         PublishBatch { reports: vec![skewed_deployment()], gone: vec![skewed_deployment().workload] },

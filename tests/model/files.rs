@@ -87,7 +87,7 @@ async fn watch_events_add_up_to_the_final_state() {
 }
 
 #[tokio::test]
-async fn of_several_copies_the_newest_counts_wherever_it_stands() {
+async fn the_newest_of_several_copies_counts_in_any_order() {
     let folder = tempfile::tempdir().unwrap();
     let items = dump_of("digest-skew");
     let plain = said_of(folder.path(), "plain.json", list(&items).to_string()).await.unwrap();
@@ -593,7 +593,7 @@ fn links_and_devices_are_passed_over_and_nothing_is_written() {
 }
 
 #[test]
-fn objects_without_a_kind_go_by_their_fields_or_the_name_of_their_file() {
+fn the_kind_of_an_object_without_one_is_derived_from_fields_or_file_name() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     let vague = br#"{"metadata":{"name":"a","namespace":"b"},"spec":{"containers":[]}}"#;

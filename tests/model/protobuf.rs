@@ -82,7 +82,7 @@ fn a_watch_is_the_same_in_both_encodings() {
 
 /// Templates of one encoding are equal exactly if those of the other are.
 #[test]
-fn templates_are_equal_in_protobuf_where_they_are_in_json() {
+fn templates_are_equal_in_protobuf_exactly_if_in_json() {
     let mut digests = [Vec::new(), Vec::new()];
     for (extension, digests) in ["json", "pb"].into_iter().zip(&mut digests) {
         for (resource, name, _) in LISTS {
@@ -102,7 +102,7 @@ fn templates_are_equal_in_protobuf_where_they_are_in_json() {
 
 /// The recordings contain the special cases for which they were made.
 #[test]
-fn the_recordings_hold_what_is_unusual() {
+fn the_recordings_contain_the_unusual_cases() {
     let all: Vec<_> = LISTS.iter().map(|(_, name, _)| recorded(&format!("{name}.pb"))).collect();
     let lists = LISTS.iter().zip(&all).map(|((resource, _, _), body)| list(*resource, body).unwrap().what.1);
     let objects: Vec<_> = lists.flatten().collect();
@@ -149,7 +149,7 @@ fn a_refusal_is_the_same_in_both_encodings() {
 
 /// An API server asked for both formats responds in JSON if it has no protobuf: for custom resources.
 #[test]
-fn custom_resources_come_in_json() {
+fn custom_resources_are_sent_in_json() {
     assert_eq!(content_type("rollouts-list.pb"), "application/json");
     assert_eq!(content_type("rollouts-streaming.pb"), "application/json");
     assert!(list(Resource::Rollouts, &recorded("rollouts-list.pb")).unwrap().what.1.is_empty());

@@ -41,7 +41,7 @@ impl<'a> Diary<'a> {
 }
 
 #[test]
-fn every_workload_goes_through_its_phases_and_ends_as_it_ended() {
+fn every_workload_has_the_recorded_phases_and_end() {
     for scenario in ALL {
         let mut diary = Diary::new(&scenario);
         let mut ending = String::new();
@@ -94,7 +94,7 @@ fn recreate_has_no_current_hash_and_nothing_outdated_while_it_waits() {
 }
 
 #[test]
-fn a_watch_that_lags_behind_the_others_changes_nothing_in_the_end_and_shows_no_skew() {
+fn a_lagging_watch_does_not_change_the_result_or_show_skew() {
     for scenario in ALL {
         let tape = Tape::load(scenario.name);
         for resource in Resource::ALL.into_iter().filter(|resource| tape.has(*resource)) {
@@ -160,7 +160,7 @@ fn output_of_kubectl_gives_the_same_as_watches() {
 
 /// The duration of a rollout is from the change of its template to its completion, as recorded.
 #[test]
-fn a_rollout_took_as_long_as_its_recording_says() {
+fn the_duration_of_a_rollout_is_that_in_its_recording() {
     const CLOSE: f64 = 2.0;
     let mut checked = 0;
     for scenario in ALL {

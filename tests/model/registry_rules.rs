@@ -120,14 +120,14 @@ fn tag(report: &WorkloadReport) -> Option<(ContentChange, Option<i64>)> {
 }
 
 #[test]
-fn r01_a_tag_that_stands_for_what_all_pods_run_is_current() {
+fn r01_a_tag_that_points_to_the_digest_of_all_pods_is_current() {
     let mut world = running("aa");
     assert!(world.report("deployment/web").registry.is_none(), "no report without registries");
     assert_eq!(tag(ask(&mut world, &Said::new().tag('a', -10))), Some((ContentChange::None, None)));
 }
 
 #[test]
-fn r02_a_tag_that_stands_for_other_content_has_moved() {
+fn r02_a_tag_that_points_to_other_content_has_moved() {
     let mut world = running("aa");
     let said = Said::new().image('a', '1', 7).image('b', '2', 8);
     let report = ask(&mut world, &said.clone().tag('b', -60));
@@ -143,7 +143,7 @@ fn r02_a_tag_that_stands_for_other_content_has_moved() {
 }
 
 #[test]
-fn r02_nothing_is_said_of_a_tag_whose_content_is_not_known() {
+fn r02_a_tag_with_unknown_content_is_not_reported() {
     let mut world = running("aa");
     assert_eq!(tag(ask(&mut world, &Said::new().tag('b', -60))), None);
     assert_eq!(tag(ask(&mut world, &Said::new().image('b', '2', 8).tag('b', -60))), None);
@@ -283,7 +283,7 @@ fn r13_an_image_that_is_gone_is_named_and_its_tag_is_not() {
 }
 
 #[test]
-fn r15_a_container_that_asked_after_the_move_and_runs_the_old_image_withdraws_the_prediction() {
+fn r15_a_container_that_pulled_after_the_move_and_runs_the_old_image_withdraws_the_prediction() {
     let always = |object: serde_json::Value| object.with("/spec/template/spec/containers/0/imagePullPolicy", "Always");
     let mut world = World::new();
     world.put(&always(deployment(IMAGE))).put(&always(replica_set("h1", IMAGE, 1, -4000)));
@@ -333,7 +333,7 @@ fn r16_a_tag_that_moved_back_is_current() {
 }
 
 #[test]
-fn r17_pods_of_an_old_hash_are_not_held_against_the_tag() {
+fn r17_pods_of_an_old_hash_do_not_count_for_the_tag() {
     let mut world = running("a");
     world
         .put(&reason(deployment("web:2"), "ReplicaSetUpdated", -50))
@@ -368,7 +368,7 @@ fn r18_indexes_that_share_one_platform_and_differ_in_another_stay_two() {
 /// Nodes report two digests as one image, and the registry has different content for them: the report shows the doubt, and
 /// does not guess.
 #[test]
-fn where_nodes_and_the_registry_disagree_the_tag_is_unknown_and_the_reason_is_told() {
+fn if_nodes_and_the_registry_disagree_the_tag_is_unknown_with_the_reason() {
     let said = Said::new().image('a', '1', 7).image('b', '2', 8).tag('b', -60);
     let on = |name: &str, node: &str, letter| pod(name).with("/spec/nodeName", node).image_id(&image_id(letter));
     let both = vec![image_id('a'), image_id('b')];
@@ -394,7 +394,7 @@ fn where_nodes_and_the_registry_disagree_the_tag_is_unknown_and_the_reason_is_to
 }
 
 #[test]
-fn r19_nothing_is_said_before_a_container_has_started() {
+fn r19_nothing_is_reported_before_a_container_has_started() {
     let mut world = web(&[]);
     world.put(&pod("p0").pending());
     assert_eq!(tag(ask(&mut world, &Said::new().tag('a', -60))), None);
@@ -416,7 +416,7 @@ fn r20_the_tag_of_an_injected_container_is_of_injected_origin() {
 }
 
 #[test]
-fn r22_what_is_not_known_any_more_leaves_skew_as_it_was() {
+fn r22_lost_evidence_does_not_change_a_skew() {
     let mut world = running("ab");
     let said = Said::new().manifest('a', '1').manifest('b', '1');
     let report = ask(&mut world, &said.clone().tag('a', -60));
@@ -455,7 +455,7 @@ fn with_pull_policy_never_no_tag_is_reported() {
 }
 
 #[test]
-fn short_names_are_asked_for_only_where_nodes_pull_them_from_docker_hub() {
+fn short_names_are_requested_only_if_nodes_pull_them_from_docker_hub() {
     let asked = |ids: &[&str]| {
         let mut world = web(&[]);
         for (number, id) in ids.iter().enumerate() {
@@ -473,7 +473,7 @@ fn short_names_are_asked_for_only_where_nodes_pull_them_from_docker_hub() {
 }
 
 #[test]
-fn asked_images_say_which_are_urgent() {
+fn urgent_images_are_marked() {
     let always = |object: serde_json::Value| object.with("/spec/template/spec/containers/0/imagePullPolicy", "Always");
     let image = "r.example/web:1";
     let mut world = World::new();

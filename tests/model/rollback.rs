@@ -29,7 +29,7 @@ fn stuck(image: &str) -> Value {
 }
 
 #[test]
-fn row_53_there_is_no_way_back_to_what_never_ran() {
+fn row_53_a_template_that_never_ran_is_not_a_rollback_target() {
     let mut world = World::new();
     let first = replica_set("h1", "web:1", 1, -4000);
     world.put(&stuck("web:1")).put(&first).put(&pod("p1").pending());
@@ -199,7 +199,7 @@ fn row_54_the_pod_that_a_statefulset_waits_for_is_named() {
 }
 
 #[test]
-fn row_01_the_newer_digest_is_told_where_no_ages_overlap() {
+fn row_01_the_newer_digest_is_reported_if_ages_do_not_overlap() {
     let newest = |pods: &[Value]| {
         let mut world = World::new();
         world.put(&deployment("web:1")).put(&replica_set("h1", "web:1", 1, -4000));

@@ -383,7 +383,7 @@ fn wait_includes_pods() {
 }
 
 #[test]
-fn wait_includes_what_moves_but_not_what_is_held() {
+fn wait_covers_rollouts_in_progress_but_not_held_ones() {
     let no_deliberate = Strictness { no_deliberate: true, ..Strictness::default() };
     for (name, done) in [
         ("a canary that pauses at a step", false),

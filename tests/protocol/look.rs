@@ -76,7 +76,7 @@ async fn at_simulator_in(simulator: &Simulator, namespaces: &[&str], timings: &T
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_cluster_is_listed_once_and_never_watched_and_its_dump_says_the_same() {
+async fn a_cluster_is_listed_once_without_watches_and_agrees_with_its_dump() {
     for scenario in DUMPS {
         let simulator = simulator().await;
         fill_from(simulator.store(), scenario);
@@ -105,7 +105,7 @@ async fn a_cluster_is_listed_once_and_never_watched_and_its_dump_says_the_same()
 }
 
 #[tokio::test]
-async fn a_lone_list_of_pods_tells_digest_skew_and_what_it_cannot_know() {
+async fn a_list_of_only_pods_shows_digest_skew_and_what_is_unknown() {
     let mut look = at_text(&only("digest-skew", &["Pod"]), None).await;
     assert!(look.pods_only);
     let gaps: Vec<(objects::Resource, &Cause, u64)> =
@@ -154,7 +154,7 @@ async fn a_selector_chooses_workloads_by_their_own_labels_and_pods_of_a_lone_lis
 }
 
 #[tokio::test]
-async fn names_lead_to_reports_or_to_what_there_is() {
+async fn a_name_selects_a_report_or_lists_alternatives() {
     let file = path("daemonset.dump.json");
     let find = async |words: &[&str]| {
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();

@@ -89,7 +89,7 @@ fn an_object_with_an_absurd_field_harms_no_other_and_recovers() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn absurd_objects_are_listed_and_watched_like_any_other() {
+async fn invalid_objects_are_listed_and_watched_like_others() {
     for pages in [false, true] {
         let simulator = simulator().await;
         fill(simulator.store());

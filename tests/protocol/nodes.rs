@@ -403,7 +403,7 @@ fn printed(case: &Value, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn audit_and_explain_name_the_nodes_and_what_the_next_pod_there_runs() {
+fn audit_and_explain_show_nodes_and_the_digest_of_their_next_pod() {
     let (one, other) = (
         "sha256:1bc04b5291c26a46d918139138b992d2de976d6851d0893b0476b85bfbdfc6e6",
         "sha256:d294fcce0cc88587843099d85dd805aeef1b09a63b0db1dd3e4dc62a343c1db5",
@@ -444,7 +444,7 @@ fn audit_and_explain_name_the_nodes_and_what_the_next_pod_there_runs() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_audit_with_nodes_lists_them_once_and_notes_what_it_lacks() {
+async fn an_audit_with_nodes_lists_them_once_and_notes_missing_data() {
     let simulator = simulator().await;
     let kubeconfig = tempfile::NamedTempFile::new().unwrap();
     simulator.write_kubeconfig(kubeconfig.path()).unwrap();

@@ -128,7 +128,7 @@ async fn builds_that_differ_in_provenance_or_compression_are_one() {
 }
 
 #[tokio::test]
-async fn only_listed_registries_are_asked() {
+async fn only_listed_registries_get_requests() {
     let registry = ImageRegistry::start(None).await.unwrap();
     let digest = registry.push("web", Some("1"), &Image::of("one"));
     let world = web(&format!("{}/web:1", registry.host()), &[&digest]);
@@ -141,7 +141,7 @@ async fn only_listed_registries_are_asked() {
 }
 
 #[tokio::test]
-async fn users_and_tokens_open_what_is_closed() {
+async fn users_and_tokens_give_access() {
     let registry = ImageRegistry::start(None).await.unwrap();
     let digest = registry.push("web", Some("1"), &Image::of("one"));
     let image = format!("{}/web:1", registry.host());
@@ -247,7 +247,7 @@ async fn a_helper_has_the_credentials_and_sees_nothing_else() {
 
 /// After ten seconds it is killed with all its children, and its temporary folder is removed.
 #[tokio::test]
-async fn a_helper_that_hangs_ends_with_all_that_it_started() {
+async fn a_helper_that_hangs_is_killed_with_its_children() {
     use std::os::unix::fs::PermissionsExt as _;
     let registry = ImageRegistry::start(None).await.unwrap();
     let digest = registry.push("web", Some("1"), &Image::of("one"));
@@ -306,7 +306,7 @@ async fn no_credentials_reach_another_host() {
 }
 
 #[tokio::test]
-async fn redirects_end_and_lead_nowhere_that_nobody_typed() {
+async fn redirects_are_limited_and_only_to_allowed_hosts() {
     let registry = ImageRegistry::start(None).await.unwrap();
     let digest = registry.push("web", Some("1"), &Image::of("one"));
     let image = format!("{}/web:1", registry.host());
@@ -333,7 +333,7 @@ async fn redirects_end_and_lead_nowhere_that_nobody_typed() {
 }
 
 #[tokio::test]
-async fn a_realm_is_held_to_the_same_rules() {
+async fn a_realm_must_follow_the_same_rules() {
     let registry = ImageRegistry::start(None).await.unwrap();
     let digest = registry.push("web", Some("1"), &Image::of("one"));
     let mut world = web(&format!("{}/web:1", registry.host()), &[&digest]);
@@ -419,7 +419,7 @@ async fn content_with_another_digest_is_unconfirmed() {
 }
 
 #[tokio::test]
-async fn a_registry_without_digests_in_head_is_asked_for_the_content() {
+async fn a_registry_without_digests_in_head_gets_a_request_for_the_content() {
     let registry = ImageRegistry::start(None).await.unwrap();
     let one = registry.push("web", Some("1"), &Image::of("one"));
     let two = registry.push("web", Some("2"), &Image::of("two"));
@@ -575,7 +575,7 @@ async fn the_last_answer_stands_for_three_intervals_and_aliases_for_good() {
 }
 
 #[tokio::test]
-async fn a_registry_that_is_asked_too_often_is_left_alone() {
+async fn a_registry_with_a_rate_limit_gets_no_more_requests() {
     let registry = ImageRegistry::start(None).await.unwrap();
     let digest = registry.push("web", Some("1"), &Image::of("one"));
     let image = format!("{}/web:1", registry.host());
@@ -680,7 +680,7 @@ impl podskew::registry::RegistrySink for Fleet {
 /// An hour in six seconds with four registries, one of which fails now and then in every way. Moved tags are found, and no
 /// others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn in_an_hour_beside_a_registry_that_fails_at_random_no_tag_is_said_to_have_moved_that_did_not() {
+async fn in_an_hour_with_a_failing_registry_no_tag_is_falsely_reported_as_moved() {
     const COMPRESSION: u32 = 600;
     let mut registries = Vec::new();
     for _ in 0..4 {
@@ -795,7 +795,7 @@ fn podskew(simulator: &simulator::Simulator, arguments: &[&str]) -> (String, i32
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn audit_and_explain_say_what_the_registry_says() {
+async fn audit_and_explain_show_the_registrys_evidence() {
     let registry = ImageRegistry::start(None).await.unwrap();
     let source = ("org.opencontainers.image.source".to_owned(), "https://github.com/shop/web".to_owned());
     let build = |layer: &str, revision: &str, created: &str| {
@@ -879,7 +879,7 @@ async fn audit_and_explain_say_what_the_registry_says() {
 
 /// Without `--registry` there are no series about registries and no requests; with it there are all of them.
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_option_nothing_is_served_of_registries_and_nobody_is_asked() {
+async fn without_the_option_there_are_no_registry_series_and_no_requests() {
     use crate::common::running::Running;
     let families = [
         "podskew_tag_moved_age_seconds{",
@@ -932,7 +932,7 @@ async fn without_the_option_nothing_is_served_of_registries_and_nobody_is_asked(
 
 /// At any log level, for any error.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_log_holds_a_password_or_a_token() {
+async fn no_log_contains_a_password_or_a_token() {
     let registry = ImageRegistry::start(None).await.unwrap();
     let old = registry.push("web", None, &Image::of("one"));
     registry.push("web", Some("1"), &Image::of("two"));

@@ -97,7 +97,7 @@ fn bytes(answer: &Value) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn what_docker_registry_distribution_and_crane_answer_is_understood() {
+async fn responses_of_docker_registry_distribution_and_crane_are_understood() {
     let recorded = read("registry/answers.json");
     let registries = recorded["registries"].as_object().unwrap();
     assert_eq!(registries.keys().collect::<Vec<_>>(), ["crane", "distribution", "docker-registry"]);
@@ -154,7 +154,7 @@ fn helper(folder: &Path, answers: &[&Value]) {
 }
 
 #[tokio::test]
-async fn what_amazons_helper_prints_is_a_password_or_none() {
+async fn the_output_of_amazons_helper_is_a_password_or_none() {
     let recorded = read("registry/answers.json");
     let of_helper = &recorded["docker-credential-ecr-login"];
     assert_eq!(of_helper["asked"]["body"], json!({"registryIds": ["123456789012"]}));
@@ -255,7 +255,7 @@ impl Mirrored {
 
 /// containerd does not record that it used a mirror: names and digests are those of the registry.
 #[tokio::test]
-async fn what_was_pulled_by_a_mirror_has_the_registrys_name() {
+async fn images_pulled_through_a_mirror_have_the_registrys_name() {
     let mirrored = Mirrored::start("index one").await;
     let mut ids = BTreeSet::new();
     for step in mirrored.recorded["steps"].as_array().unwrap() {
@@ -302,7 +302,7 @@ async fn a_stale_node_is_named_and_so_is_what_the_tag_stands_for_now() {
 }
 
 #[tokio::test]
-async fn an_imported_image_is_one_with_what_the_registry_has() {
+async fn an_imported_image_equals_that_of_the_registry() {
     let mirrored = Mirrored::start("index three").await;
     let mut world = mirrored.pods(3, IMAGE);
     let alone = world.report("deployment/web").containers[0].clone();

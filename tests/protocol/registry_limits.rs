@@ -26,7 +26,7 @@ fn asked(image: &str, digest: &str) -> AskedImage {
 
 /// Ten requests per second for each registry. Images in digest skew are first, then those that are pulled at every start.
 #[tokio::test]
-async fn a_registry_is_asked_ten_times_a_second_and_what_matters_comes_first() {
+async fn a_registry_gets_ten_requests_a_second_the_important_ones_first() {
     let registry = ImageRegistry::start(None).await.unwrap();
     let mut images = Vec::new();
     for number in 0..12 {
@@ -50,7 +50,7 @@ async fn a_registry_is_asked_ten_times_a_second_and_what_matters_comes_first() {
 
 /// No node reports the digest of a schema 1 manifest.
 #[tokio::test]
-async fn a_manifest_of_schema_one_tells_nothing() {
+async fn a_manifest_of_schema_one_proves_nothing() {
     let registry = ImageRegistry::start(None).await.unwrap();
     let kind = "application/vnd.docker.distribution.manifest.v1+prettyjws";
     registry.put_manifest("web", Some("1"), kind, br#"{"schemaVersion":1,"name":"web","tag":"1","fsLayers":[]}"#);

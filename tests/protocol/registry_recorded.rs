@@ -83,14 +83,14 @@ fn skew(report: &WorkloadReport) -> (u32, Option<Sameness>) {
 }
 
 #[tokio::test]
-async fn r01_a_tag_that_stands_for_what_runs_is_current() {
+async fn r01_a_tag_that_points_to_the_running_digest_is_current() {
     let recorded = Recorded::start("index").await;
     let (report, _) = recorded.said(&[recorded.ran("index")]).await;
     assert_eq!((change(&report), skew(&report)), (Some(ContentChange::None), (1, None)));
 }
 
 #[tokio::test]
-async fn r02_a_tag_that_stands_for_another_build_has_moved() {
+async fn r02_a_tag_that_points_to_another_build_has_moved() {
     let recorded = Recorded::start("index-new").await;
     let (report, _) = recorded.said(&[recorded.ran("index"), recorded.ran("index")]).await;
     assert_eq!(change(&report), Some(ContentChange::Different));
@@ -112,7 +112,7 @@ async fn r04_layers_without_compression_and_dockers_form_are_one_image() {
 }
 
 #[tokio::test]
-async fn r05_another_commit_of_the_same_content_is_told_apart_and_is_no_change_of_content() {
+async fn r05_another_commit_with_the_same_content_is_reported_but_not_as_changed_content() {
     let recorded = Recorded::start("again").await;
     let (report, _) = recorded.said(&[recorded.ran("old"), recorded.ran("again")]).await;
     assert_eq!((change(&report), skew(&report)), (Some(ContentChange::Rebuilt), (2, Some(Sameness::SameContent))));
@@ -155,7 +155,7 @@ async fn r10_a_digest_in_the_template_never_moves() {
 }
 
 #[tokio::test]
-async fn r11_a_registry_that_fails_says_nothing() {
+async fn r11_a_failing_registry_gives_no_evidence() {
     let recorded = Recorded::start("index-new").await;
     recorded.registry.inject("/manifests/", Misbehaviour::Status(503, Vec::new()), None);
     let (report, answers) = recorded.said(&[recorded.ran("index")]).await;
@@ -196,7 +196,7 @@ async fn r18_indexes_that_differ_in_one_platform_are_two() {
 }
 
 #[tokio::test]
-async fn r19_nobody_is_asked_for_what_has_not_started() {
+async fn r19_no_request_for_containers_that_have_not_started() {
     let recorded = Recorded::start("index-new").await;
     let mut world = web_with_ids(&recorded.image(), &[]);
     world.put(&pod("p0").image(&recorded.image()).image_id("").pending());

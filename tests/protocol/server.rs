@@ -165,7 +165,7 @@ fn short(change: impl FnOnce(&mut Limits)) -> Limits {
 }
 
 #[tokio::test]
-async fn probes_say_alive_always_and_ready_only_with_a_picture() {
+async fn livez_always_succeeds_and_readyz_after_the_initial_sync() {
     let server = Running::start(Limits::default()).await;
     for path in ["/livez", "/healthz"] {
         let alive = server.ask(&format!("GET {path} HTTP/1.1")).await;
@@ -575,7 +575,7 @@ async fn flooded(limits: Limits, endless: bool) -> Running {
 }
 
 #[tokio::test]
-async fn a_stream_that_nobody_reads_is_cut_and_one_that_rests_is_not() {
+async fn an_unread_stream_is_closed_and_an_idle_one_is_not() {
     let limits =
         Limits { frame: Duration::from_millis(300), response: Duration::from_millis(300), ..Limits::default() };
     let server = flooded(limits, true).await;

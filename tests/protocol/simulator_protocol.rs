@@ -170,7 +170,7 @@ async fn four_pods_in_pages_of_two() {
 }
 
 #[tokio::test]
-async fn pages_over_all_namespaces_hold_everything_once() {
+async fn pages_over_all_namespaces_have_every_object_once() {
     let simulator = with_recorded_pods(SimulatorConfig::default()).await;
     let (mut names, mut token) = (Vec::new(), String::new());
     loop {
@@ -228,7 +228,7 @@ async fn a_streaming_list_ends_with_its_bookmark() {
 }
 
 #[tokio::test]
-async fn streaming_lists_are_refused_where_they_are_not_known() {
+async fn unsupported_streaming_lists_are_refused() {
     let simulator = with_recorded_pods(SimulatorConfig::default()).await;
     let path = "/api/v1/pods?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=0";
     simulator.inject(Some(Resource::Pods), Fault::StreamingListUnsupported);
@@ -259,7 +259,7 @@ async fn a_watch_from_an_expired_version_gets_410() {
 }
 
 #[tokio::test]
-async fn a_watch_of_unfinished_pods_sees_a_finished_one_go() {
+async fn a_watch_of_unfinished_pods_gets_deleted_for_a_finished_one() {
     let simulator = with_recorded_pods(SimulatorConfig::default()).await;
     let version = simulator.store().version();
     let path = format!("/api/v1/pods?watch=true&resourceVersion={version}&{UNFINISHED}&timeoutSeconds=1");
@@ -278,7 +278,7 @@ async fn a_watch_of_unfinished_pods_sees_a_finished_one_go() {
 }
 
 #[tokio::test]
-async fn bookmarks_look_as_recorded() {
+async fn bookmarks_are_as_recorded() {
     let interval = Duration::from_millis(20);
     let simulator = Simulator::start(SimulatorConfig { bookmark_interval: interval, ..Default::default() });
     let simulator = simulator.await.unwrap();
@@ -301,7 +301,7 @@ async fn bookmarks_look_as_recorded() {
 }
 
 #[tokio::test]
-async fn refusals_look_as_recorded() {
+async fn errors_are_as_recorded() {
     let simulator = with_recorded_pods(SimulatorConfig::default()).await;
     simulator.inject(Some(Resource::Pods), Fault::Status(403));
     let (status, body) = get_json(&simulator, "/api/v1/pods").await;
@@ -345,7 +345,7 @@ async fn rollouts_come_and_go() {
 }
 
 #[tokio::test]
-async fn discovery_looks_as_recorded() {
+async fn discovery_is_as_recorded() {
     let simulator = Simulator::start(SimulatorConfig::default()).await.unwrap();
     let (status, body) = get_json(&simulator, "/apis/apps/v1").await;
     let recorded = recorded_json("discovery-apps-v1.json");
@@ -527,7 +527,7 @@ async fn kube_watches_it_as_a_real_server() {
 }
 
 #[tokio::test]
-async fn a_streaming_list_holds_a_broken_line() {
+async fn a_streaming_list_has_a_broken_line() {
     let simulator = with_recorded_pods(SimulatorConfig::default()).await;
     simulator.inject_times(Some(Resource::Pods), Fault::WatchTruncatedLine, 1);
     let query = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true";
@@ -540,7 +540,7 @@ async fn a_streaming_list_holds_a_broken_line() {
 }
 
 #[tokio::test]
-async fn a_server_comes_back_where_it_was() {
+async fn a_server_restarts_on_the_same_address() {
     let simulator = with_recorded_pods(SimulatorConfig::default()).await;
     let (address, store) = (simulator.address(), simulator.store().clone());
     let url = format!("{}/api/v1/pods", simulator.url());

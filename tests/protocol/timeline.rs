@@ -17,7 +17,7 @@ const RESTORED_BEFORE: &str = include_str!("../data/restore/before.json");
 const RESTORED_AFTER: &str = include_str!("../data/restore/after.json");
 
 #[tokio::test]
-async fn a_watch_that_broke_off_asks_for_the_newest_version_once_and_goes_on() {
+async fn a_broken_watch_requests_the_newest_version_once_and_is_resumed() {
     for (then, failures) in [(Then::Cut, 1), (Then::End, 0)] {
         let replies = vec![listed_then(&[], then), stream(&[event("ADDED", "b", 11)], Then::Silence)];
         let scene = Scene::play(objects::Resource::Pods, replies).await;

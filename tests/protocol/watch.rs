@@ -24,7 +24,7 @@ async fn lists_again(scene: &Scene, request: usize) {
 }
 
 #[tokio::test]
-async fn a_streaming_list_becomes_a_watch_that_goes_on_where_it_ended() {
+async fn a_streaming_list_becomes_a_watch_that_is_resumed_where_it_ended() {
     let more = [event("MODIFIED", "b", 1060), event("DELETED", "c", 1061), bookmark(1070)].join("\n");
     let scene = Scene::play(
         Resource::Pods,
@@ -202,7 +202,7 @@ async fn watches_that_end_at_once_and_bring_nothing_are_not_healthy() {
 }
 
 /// How often a server whose list never ends is asked within two seconds. Its answers are repeated.
-async fn asked_of_a_list_without_end(pages: &[Reply]) -> Scene {
+async fn requests_for_an_endless_list(pages: &[Reply]) -> Scene {
     let timings = Timings { pause_base: Duration::from_millis(100), pause_most: Duration::from_secs(1), ..quick() };
     let mut replies = vec![status(422)];
     replies.extend(pages.iter().cycle().take(5_000).cloned());
@@ -218,11 +218,11 @@ async fn asked_of_a_list_without_end(pages: &[Reply]) -> Scene {
 #[tokio::test]
 async fn a_list_that_never_ends_is_detected_and_retried_with_pauses() {
     // A, B, A; and one that repeats later.
-    asked_of_a_list_without_end(&[page_before("A", Some("a")), page_before("B", Some("b"))]).await;
+    requests_for_an_endless_list(&[page_before("A", Some("a")), page_before("B", Some("b"))]).await;
     let circle: Vec<Reply> = ["A", "B", "C", "B"].map(|token| page_before(token, Some(token))).into();
-    asked_of_a_list_without_end(&circle).await;
+    requests_for_an_endless_list(&circle).await;
     let empty: Vec<Reply> = (0..5_000).map(|number| page_before(&format!("t{number}"), None)).collect();
-    asked_of_a_list_without_end(&empty).await;
+    requests_for_an_endless_list(&empty).await;
 }
 
 #[tokio::test]
@@ -244,7 +244,7 @@ async fn a_list_that_is_too_slow_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_server_that_fails_every_watch_is_asked_for_a_list() {
+async fn a_server_that_fails_every_watch_gets_a_list_request() {
     let failing = || Reply::Stream(NO_STREAMING.to_owned(), Then::End);
     let mut replies = vec![listed_then(&[], Then::End), failing(), failing(), failing()];
     replies.push(listed_then(&[], Then::Silence));
@@ -289,7 +289,7 @@ async fn the_watches_end_when_they_are_dropped() {
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf, application/json";
 
 #[tokio::test]
-async fn protobuf_is_asked_for_where_it_can_be_read() {
+async fn protobuf_is_requested_for_supported_resources() {
     for (resource, accept) in [
         (Resource::Pods, PROTOBUF),
         (Resource::ReplicaSets, PROTOBUF),

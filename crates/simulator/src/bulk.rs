@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn an_update_that_stands_still_has_pods_of_two_versions() {
+    fn a_halted_update_has_pods_of_two_versions() {
         let (store, mut fleet) = small();
         let pods = store.list(Resource::Pods);
         assert_eq!(hashes(&pods).len(), 5, "one of four services is in the middle of an update");

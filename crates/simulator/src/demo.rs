@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_as_large_as_was_asked() {
+    fn the_demo_has_the_requested_size() {
         for (asked_workloads, asked_pods) in [(24, 160), (50, 999)] {
             let store = demo(asked_workloads, asked_pods);
             assert_eq!(
@@ -175,7 +175,7 @@ mod tests {
 
     /// Counts bytes, because resident memory also depends on the allocator.
     #[test]
-    fn what_is_kept_does_not_grow_however_much_happens() {
+    fn memory_does_not_grow_with_the_number_of_changes() {
         let store = Store::new(usize::MAX);
         // As when a watch asks for protobuf.
         store.encode_protobuf_on_put();

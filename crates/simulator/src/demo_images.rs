@@ -78,7 +78,7 @@ mod tests {
 
     /// Five pods of the first build and three of the second, which the tag points to, and two builds of the wiki.
     #[tokio::test]
-    async fn the_exhibits_run_what_the_registry_holds() {
+    async fn the_exhibits_run_images_of_the_registry() {
         let images = ImageRegistry::start(None).await.unwrap();
         let store = Store::new(1000);
         let demo = Demo::begin_with(&store, &DemoConfig { workloads: 0, pods: 0 }, Time::now(), &images);

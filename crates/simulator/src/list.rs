@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_what_the_api_server_would_write() {
+    fn a_continue_token_is_encoded_as_by_the_api_server() {
         let selection = Selection { namespace: Some("rollout".to_owned()), ..Selection::default() };
         let recorded = "eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6MTA1Mywic3RhcnQiOiIvYXBpLTViN2I3YmNmOWQtN2JxeHZcdTAwMDAifQ";
         let token = Token::decode(recorded, &selection).unwrap();

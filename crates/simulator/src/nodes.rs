@@ -140,7 +140,7 @@ mod tests {
     use crate::{BulkConfig, Resource, Store, bulk};
 
     #[test]
-    fn nodes_hold_what_their_pods_run_and_no_more_than_a_kubelet_reports() {
+    fn nodes_have_the_images_of_their_pods_up_to_the_kubelets_limit() {
         let store = Store::new(10);
         bulk(&store, &BulkConfig { pods: 300, nodes: 400, ..BulkConfig::default() });
         put_nodes(&store, 400);

@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn the_start_is_told_from_the_events() {
+    fn the_start_is_derived_from_the_events() {
         // Observed during the recording: `set image` at about 06:26:59 came 1.6 s after the start of `rollout`.
         let starts = [
             ("rollout", "2026-11-21T06:26:58Z"),
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moved_recording_tells_its_new_start() {
+    fn a_shifted_recording_has_its_new_start() {
         let now = Time::parse("2031-02-03T04:05:06Z").unwrap();
         let moved = recording("rollout").moved_to(now);
         let all = || moved.initial.iter().chain(&moved.events);

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_list_saw_and_another_not_yet_is_there_at_the_start() {
+    fn events_before_the_last_initial_list_belong_to_the_start() {
         // In this recording pods were listed at version 847 and everything else at 850.
         let (store, replay) = begin("statefulset-partition");
         assert_eq!(store.version(), 850);

@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_it_cannot_serve() {
+    fn refuses_unsupported_requests() {
         for path in ["/api/v1/services", "/apis/apps/v1/pods", "/api/v1/pods/a", "/api/v1/namespaces/a/pods/b/scale"] {
             assert!(read(path, "").is_none(), "{path}");
         }
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_what_kubectl_asks() {
+    fn parses_requests_of_kubectl() {
         let path = "/apis/apps/v1/namespaces/shop/deployments/web/scale";
         let request = |path: &str, method: Method, query: &str| {
             Request::new(Target::of(path).unwrap(), &method, query).map_err(|refusal| refusal.code)

@@ -467,7 +467,7 @@ mod tests {
     }
 
     #[test]
-    fn the_history_is_bounded_and_says_so() {
+    fn the_history_is_bounded_and_reports_expiry() {
         let store = Store::new(2);
         let start = store.version();
         store.put(Pods, pod("a", "Running"));
@@ -481,7 +481,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_open_watch_has_not_been_sent_stays_longer() {
+    fn changes_unsent_to_an_open_watch_stay_longer() {
         let store = Store::new(1000);
         store.limit_history(1000);
         let start = store.version();

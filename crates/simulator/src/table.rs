@@ -237,7 +237,7 @@ mod tests {
     use serde_json::{Value, json};
 
     #[test]
-    fn a_pod_is_a_row_of_what_kubectl_prints() {
+    fn a_pod_is_a_row_of_kubectls_table() {
         let waiting =
             json!([{"ready": false, "restartCount": 2, "state": {"waiting": {"reason": "ImagePullBackOff"}}}]);
         let pod = json!({

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn what_changes_nothing_is_not_written() {
+    fn a_write_without_a_change_is_not_stored() {
         let store = store();
         let before = store.version();
         assert!(object(&store, Resource::Deployments, ("shop", "web"), WRITER, |_| {}).is_some());

@@ -61,7 +61,7 @@ fn pod(name: &str, labels: &Value, node: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_is_created_is_complete_and_there_once() {
+async fn a_created_object_is_complete_and_exists_once() {
     let server = Server::start().await;
     let (code, created) = server.create(DEPLOYMENTS, &deployment("web")).await;
     assert_eq!(code, 201);
@@ -78,7 +78,7 @@ async fn what_is_created_is_complete_and_there_once() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_is_refused_by_its_name() {
+async fn invalid_values_are_refused_with_their_name() {
     let server = Server::start().await;
     let mut broken = deployment("web");
     broken["spec"]["template"]["metadata"]["labels"]["app"] = "other".into();
@@ -161,7 +161,7 @@ async fn a_scale_is_a_part_of_its_workload() {
 }
 
 #[tokio::test]
-async fn a_pod_ends_slowly_unless_it_is_asked_to_go_at_once() {
+async fn a_pod_terminates_gracefully_unless_deleted_with_force() {
     let server = Server::start().await;
     for name in ["slow", "fast", "never-scheduled"] {
         server.create(PODS, &pod(name, &json!({}), "node-0")).await;

@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn only_always_asks_the_registry_for_what_the_node_has() {
+    fn only_always_pulls_an_image_that_the_node_has() {
         let registry = Registry::default();
         let mut caches = ImageCaches::default();
         registry.push(TAG, "sha256:01");
@@ -336,7 +336,7 @@ mod tests {
         assert_eq!(caches.pull(&registry, "b", pinned, "IfNotPresent").unwrap().digest, "sha256:01");
     }
     #[test]
-    fn a_registry_has_what_was_pushed_and_one_of_everything_has_the_rest_too() {
+    fn a_registry_has_pushed_images_and_one_with_everything_has_all() {
         let (registry, everything) = (Registry::default(), Registry::with_everything());
         let pinned = "registry.example:5000/shop/web@sha256:01";
         assert_eq!((registry.resolve(TAG), registry.resolve(pinned)), (None, None));
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_node_keeps_what_it_runs_and_what_it_used_last() {
+    fn a_node_keeps_images_in_use_and_those_used_last() {
         let mut caches = ImageCaches::default();
         let tag = |number: usize| format!("registry.example/app:v{number}");
         for number in 0..MOST_IMAGES {

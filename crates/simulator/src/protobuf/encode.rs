@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_api_server_sends_is_refused() {
+    fn objects_that_no_api_server_sends_are_refused() {
         refuses(&json!({"spec": {"contaners": []}}), "spec.contaners: unknown field");
         refuses(&json!({"spec": {"containers": [{"name": 5}]}}), "spec.containers.name: 5 is not of type Text");
         refuses(&json!({"spec": {"containers": {"name": "a"}}}), "spec.containers: {\"name\":\"a\"} is not Many");

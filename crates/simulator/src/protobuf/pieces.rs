@@ -163,7 +163,7 @@ mod tests {
     use super::{Backwards, LENGTH, Pieces, tag, varint, varint_bytes};
 
     #[test]
-    fn a_varint_is_as_long_as_it_says() {
+    fn varint_bytes_is_the_length_of_a_varint() {
         for value in [0, 1, 127, 128, 300, 16_383, 16_384, usize::MAX] {
             let mut bytes = Vec::new();
             varint(value as u64, &mut bytes);

@@ -36,7 +36,7 @@ fn there_is_a_pod_on_each_node_and_updates_take_one_after_the_other() {
 
 /// Dumps of a cluster may lack the ControllerRevisions.
 #[test]
-fn pods_stay_where_the_revisions_are_not_known() {
+fn pods_stay_if_revisions_are_unknown() {
     let old = bench(&json!({"type": "RollingUpdate"}));
     let mut objects = vec![(DaemonSets, old.get(DaemonSets, "web"))];
     for mut pod in old.store.list(Pods) {

@@ -35,7 +35,7 @@ fn rolled_out(more: &Value) -> Bench {
 }
 
 #[test]
-fn a_new_deployment_gets_its_pods_and_comes_to_rest() {
+fn a_new_deployment_gets_its_pods_and_then_stays_unchanged() {
     let bench = rolled_out(&json!({}));
     assert_eq!(bench.images(), counts([("web:v1", 4)]));
     let deployment = bench.get(Deployments, "web");
@@ -196,7 +196,7 @@ fn a_bare_replica_set_keeps_its_pods_when_its_template_changes() {
 }
 
 #[test]
-fn what_a_deleted_deployment_owned_is_collected() {
+fn dependents_of_a_deleted_deployment_are_collected() {
     let mut bench = rolled_out(&json!({}));
     bench.store.delete(Deployments, "shop", "web");
     bench.run(20);

@@ -149,7 +149,7 @@ fn a_stuck_rollout_is_undone() {
 }
 
 #[test]
-fn a_stuck_rollout_goes_on_once_its_image_is_there() {
+fn a_stuck_rollout_continues_once_its_image_exists() {
     let (mut shown, ledger) = (Shown::new(), ("payments", "ledger"));
     shown.demo.registry().push("registry.example/payments/ledger:4.12.0-rc1", "sha256:12");
     shown.run(120);

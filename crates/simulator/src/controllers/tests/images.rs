@@ -43,7 +43,7 @@ fn skew(policy: &str) -> Bench {
 }
 
 #[test]
-fn a_restart_ends_a_skew_only_where_the_registry_is_asked() {
+fn a_restart_ends_a_skew_only_with_the_pull_policy_always() {
     let mut cached = skew("IfNotPresent");
     restart(&mut cached);
     assert_eq!(digests(&cached).len(), 2, "three nodes still have the old image");

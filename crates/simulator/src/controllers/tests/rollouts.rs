@@ -41,7 +41,7 @@ fn promote(bench: &mut Bench) {
 }
 
 #[test]
-fn a_canary_goes_step_by_step() {
+fn a_canary_proceeds_in_steps() {
     let mut bench = canary(&steps());
     bench.set_image(Rollouts, "web", V2);
     bench.run(60);
@@ -65,7 +65,7 @@ fn a_canary_goes_step_by_step() {
 }
 
 #[test]
-fn a_full_promotion_skips_what_is_left() {
+fn a_full_promotion_skips_the_remaining_steps() {
     let mut bench = canary(&steps());
     bench.set_image(Rollouts, "web", V2);
     bench.run(60);
@@ -76,7 +76,7 @@ fn a_full_promotion_skips_what_is_left() {
 }
 
 #[test]
-fn an_abort_goes_back_and_a_retry_goes_on() {
+fn an_abort_rolls_back_and_a_retry_continues() {
     let mut bench = canary(&steps());
     bench.set_image(Rollouts, "web", V2);
     bench.run(60);
@@ -181,7 +181,7 @@ fn blue_green_switches_by_itself() {
 }
 
 #[test]
-fn a_left_over_replica_set_that_somebody_scales_to_zero_stays_there() {
+fn a_leftover_replica_set_scaled_to_zero_stays_at_zero() {
     let mut bench = blue_green(&json!({"scaleDownDelaySeconds": 3600}));
     assert_eq!(bench.images(), counts([("web:v1", 4), ("web:v2", 4)]));
     let old = bench

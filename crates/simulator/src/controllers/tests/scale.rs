@@ -57,7 +57,7 @@ fn an_owner_of_many_pods_makes_them_and_takes_them_back_a_hundred_a_tick() {
 }
 
 #[test]
-fn what_a_large_owner_leaves_behind_is_collected_in_several_ticks() {
+fn dependents_of_a_large_owner_are_collected_in_several_ticks() {
     let owner = json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "uid-of-web", "controller": true}]);
     let pod = |number: usize| {
         let metadata = json!({"name": format!("web-{number}"), "namespace": "shop", "ownerReferences": owner});
@@ -96,7 +96,7 @@ fn a_small_workload_moves_while_a_large_one_grows() {
 }
 
 #[test]
-fn a_pod_too_many_is_refused_and_its_owners_say_so() {
+fn a_pod_above_the_quota_is_refused_and_reported_by_its_owners() {
     let words = "is forbidden: exceeded quota: simulated-cluster, requested: pods=1, used: pods=20, limited: pods=20";
     let ordered = stateful_set(&json!({"replicas": 2, "podManagementPolicy": "OrderedReady"}));
     let mut bench = Bench::new(vec![deployment(&json!({"replicas": 4})), ordered]);

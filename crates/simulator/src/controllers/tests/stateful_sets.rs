@@ -76,7 +76,7 @@ fn an_update_goes_from_the_last_pod_to_the_first() {
 }
 
 #[test]
-fn a_partition_holds_back_and_its_pods_come_back_as_they_were() {
+fn a_partition_keeps_old_pods_and_recreates_them_at_the_old_revision() {
     let strategy = json!({"type": "RollingUpdate", "rollingUpdate": {"partition": 2}});
     let mut bench = bench(&json!({"updateStrategy": strategy}));
     bench.set_image(StatefulSets, "web", V2);
