@@ -1,5 +1,5 @@
-//! The rules on other engines, two clusters into Thanos and into VictoriaMetrics, and the page in Chromium. Only `make
-//! engines` builds or fetches the programs and runs these tests.
+//! The rules on other engines, two clusters into Thanos and into VictoriaMetrics, and the page in Chromium. Only
+//! `make engines` builds or fetches the programs and runs these tests.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::needs::{Test, tests};
