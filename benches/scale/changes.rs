@@ -30,7 +30,7 @@ pub(crate) fn measure(peer: &Path, cluster: &mut Cluster, figures: &mut Figures)
     let kubeconfig = cluster.over_tls()?;
     let podskew = Podskew::start_with(&kubeconfig, &[])?;
     std::thread::sleep(SETTLE);
-    let scraping = Scraping::start(&podskew.host, INTERVAL)?;
+    let scraping = Scraping::start(&podskew.host, INTERVAL);
     let restart = Cost::of(&podskew.process, || Ok(cluster.restart(RESTARTED, RATE)?.all))?;
     scraping.stop()?;
     figures.put("restart-all", restart.events);
@@ -39,7 +39,7 @@ pub(crate) fn measure(peer: &Path, cluster: &mut Cluster, figures: &mut Figures)
     figures.put("restart-all-switches", restart.switches / restart.events);
     progress(&format!("restart of {RESTARTED} workloads: {restart:?}"));
     for (rate, name) in [(200, "flow-200"), (RATE, "flow-500")] {
-        let scraping = Scraping::start(&podskew.host, INTERVAL)?;
+        let scraping = Scraping::start(&podskew.host, INTERVAL);
         let begun = Instant::now();
         let spent = Cost::of(&podskew.process, || Ok(cluster.flow(rate, FLOW)?.all))?;
         let share = spent.seconds / begun.elapsed().as_secs_f64() * 100.0;
@@ -47,7 +47,7 @@ pub(crate) fn measure(peer: &Path, cluster: &mut Cluster, figures: &mut Figures)
         figures.put(name, share);
         progress(&format!("{rate} events a second: {share:.2} % of a core, {spent:?}"));
     }
-    let first = Scraping::start(&podskew.host, PAUSE)?;
+    let first = Scraping::start(&podskew.host, PAUSE);
     cluster.flow(RATE, FLOW)?;
     let mut times = first.stop()?;
     progress(&format!("{} first scrapes", times.len()));
@@ -102,7 +102,7 @@ struct Scraping {
 }
 
 impl Scraping {
-    fn start(host: &str, interval: Duration) -> Outcome<Self> {
+    fn start(host: &str, interval: Duration) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, host) = (Arc::clone(&stop), host.to_owned());
         let scrape = move || -> Outcome<Vec<f64>> {
@@ -123,7 +123,7 @@ impl Scraping {
             Ok(times)
         };
         let thread = std::thread::spawn(move || scrape().map_err(|error| error.to_string()));
-        Ok(Self { stop, thread })
+        Self { stop, thread }
     }
 
     /// Stops, and returns the duration of each scrape in milliseconds.

@@ -99,7 +99,7 @@ pub fn sources(namespaces: &[String]) -> Vec<Source> {
 #[must_use = "the watches end when this is dropped"]
 pub struct Watches {
     _tasks: JoinSet<()>,
-    /// The thread that they run on, where they have one of their own.
+    /// Their thread, if they have a separate one.
     _thread: Option<WatchThread>,
     liveness: Arc<Liveness>,
 }
@@ -152,11 +152,11 @@ pub fn run<S: Sink>(
     telemetry: &Telemetry,
     timings: Timings,
 ) -> Watches {
-    start(client, namespaces, sink, telemetry, timings, (DecodeBudget::new(), None))
+    start(client, namespaces, sink, telemetry, &timings, (DecodeBudget::new(), None))
 }
 
-/// The same on a thread of their own, which costs less while events are many, and lets them gather then for some tens of
-/// milliseconds. Lists are decoded by the threads of the runtime that this is called in.
+/// Like [`run`], but on a separate thread. That costs less while there are many events: they may wait for some tens of
+/// milliseconds, so that one wake-up handles several. Lists are decoded on the current runtime.
 pub fn run_apart<S: Sink>(
     client: &kube::Client,
     namespaces: &[String],
@@ -166,7 +166,7 @@ pub fn run_apart<S: Sink>(
 ) -> io::Result<Watches> {
     let budget = DecodeBudget::new();
     let thread = WatchThread::start(Arc::clone(&budget))?;
-    Ok(start(client, namespaces, sink, telemetry, timings, (budget, Some(thread))))
+    Ok(start(client, namespaces, sink, telemetry, &timings, (budget, Some(thread))))
 }
 
 fn start<S: Sink>(
@@ -174,17 +174,17 @@ fn start<S: Sink>(
     namespaces: &[String],
     sink: &Arc<S>,
     telemetry: &Telemetry,
-    timings: Timings,
+    timings: &Timings,
     (budget, thread): (Arc<DecodeBudget>, Option<WatchThread>),
 ) -> Watches {
     let runtime = thread.as_ref().map_or_else(Handle::current, |thread| thread.handle.clone());
     let sources = sources(namespaces);
-    let liveness = Liveness::new(telemetry.clone(), &sources, &timings);
+    let liveness = Liveness::new(telemetry.clone(), &sources, timings);
     let mut tasks = JoinSet::new();
     for source in sources {
         let target = target(source, namespaces);
         let heartbeat = Heartbeat::new(source, liveness.clone());
-        let lister = Lister::new(source, target, client.clone(), sink.clone(), &timings, budget.clone(), heartbeat);
+        let lister = Lister::new(source, target, client.clone(), sink.clone(), timings, budget.clone(), heartbeat);
         tasks.spawn_on(Follower::new(lister).run(), &runtime);
     }
     Watches { _tasks: tasks, _thread: thread, liveness }

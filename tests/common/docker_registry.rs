@@ -1,7 +1,7 @@
 //! Real registries, images pushed to them like docker does, and podskew's reports about them.
 
-use super::asked::Asked;
 use super::evidence::{ask_for, change, web};
+use super::registry_sink::WorldSink;
 use super::world::*;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -236,7 +236,7 @@ impl Following {
         let telemetry = Telemetry::new().unwrap();
         let hosts: Vec<&str> = options.registries.iter().map(|it| it.host.as_str()).collect();
         let health = telemetry.registries(&hosts).unwrap();
-        let tasks = keep_asking(options, &quick(), Arc::new(Asked(Arc::clone(&world))), &health).unwrap();
+        let tasks = keep_asking(options, &quick(), Arc::new(WorldSink(Arc::clone(&world))), &health).unwrap();
         Self { world, telemetry, _tasks: tasks }
     }
 

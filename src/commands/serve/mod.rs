@@ -42,6 +42,12 @@ use tokio::task::JoinSet;
 /// Maximum wait for first answers of registries before digest skew is reported without them.
 const WAIT_FOR_REGISTRIES: Duration = Duration::from_secs(60);
 
+/// Reports digest skew without the registries, if they have not answered by then.
+async fn give_up_registries(inventory: Arc<Mutex<Inventory>>) {
+    tokio::time::sleep(WAIT_FOR_REGISTRIES).await;
+    lock(&inventory).give_up_registry(UnixTime::now());
+}
+
 /// Watches the cluster in `config` and serves its metrics until a signal ends it.
 ///
 /// # Errors
@@ -105,11 +111,7 @@ pub async fn watch_and_serve(
         let health = telemetry.registries(&hosts).context("cannot register the metrics of registries")?;
         let sink = Arc::clone(&inventory);
         lock(&inventory).await_registry();
-        let waiting = Arc::clone(&inventory);
-        nodes.spawn(async move {
-            tokio::time::sleep(WAIT_FOR_REGISTRIES).await;
-            lock(&waiting).give_up_registry(UnixTime::now());
-        });
+        nodes.spawn(give_up_registries(Arc::clone(&inventory)));
         registries = registry::keep_asking(&config.registry, &RegistryTimings::of(&config.registry), sink, &health)?;
     }
     let pod_labels = config.settings.pod_labels.iter().map(|label| label.metric_label.clone());
