@@ -289,7 +289,7 @@ mod tests {
         let empty = tempfile::NamedTempFile::new().unwrap();
         let many = vec!["group"; 2000].join(",");
         for (user, expected) in [
-            ("{token: \"s3cr3t\\ns3cr3t\"}".to_owned(), "the token in the kubeconfig holds a line break"),
+            ("{token: \"s3cr3t\\ns3cr3t\"}".to_owned(), "the token in the kubeconfig contains a line break"),
             ("{token: \"s3cr3t\\0\"}".to_owned(), "the token in the kubeconfig"),
             (format!("tokenFile: {}", file.path().display()), "the token in /"),
             (format!("tokenFile: {}", empty.path().display()), "is empty"),

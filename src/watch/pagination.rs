@@ -79,14 +79,14 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_of_any_length_is_noticed() {
+    fn a_list_that_repeats_itself_is_noticed() {
         for length in 1..5 {
             let mut course = course();
             for page in 0..length {
                 course.goes_on(&page.to_string(), page, SHORT).unwrap();
             }
             let failure = course.goes_on("0", length, SHORT).unwrap_err();
-            assert!(failure.message.contains("circle"), "{}", failure.message);
+            assert!(failure.message.contains("repeats itself"), "{}", failure.message);
         }
     }
 
