@@ -129,11 +129,21 @@ impl WorkloadMemory {
 
     /// Records that a pod changed from `before` to `after`. Returns whether that may affect more than the number of
     /// pods.
-    fn change(&mut self, before: Option<&PodRecord>, after: Option<&PodRecord>, now: UnixTime) -> bool {
+    fn change(
+        &mut self,
+        before: Option<&PodRecord>,
+        after: Option<&PodRecord>,
+        has_object: bool,
+        now: UnixTime,
+    ) -> bool {
         // The set of pods shows when a rollback began, and whether a rollout has all pods that it waits for.
         let known = |pod: &PodRecord| (pod.hash, pod.created, pod.terminating, pod.never_ready);
-        let mut news = before.map(known) != after.map(known)
-            && matches!(&self.course, ObservedRollout::InProgress(rollout) if rollout.by_pods || rollout.arriving);
+        let depends = match &self.course {
+            ObservedRollout::InProgress(rollout) => rollout.by_pods || rollout.arriving,
+            ObservedRollout::Unseen => has_object,
+            ObservedRollout::Complete(_) => false,
+        };
+        let mut news = depends && before.map(known) != after.map(known);
         // The new state is added first: then a group that has the pod before and after has no gap.
         for pod in after.into_iter().filter(|pod| !pod.terminating) {
             news |= enter(&mut self.groups, pod, now, &mut self.images_changed);
@@ -247,12 +257,13 @@ impl Inventory {
         let uid = self.top_uid(owner);
         let after = after.and_then(|pod| self.pods.get(pod)).map(|entry| &entry.record);
         let Some(record) = self.workloads.get_mut(at) else { return };
+        let has_object = !record.controllers.is_empty();
         let memory = &mut record.memory;
         if !memory.observed {
             return;
         }
         // Pods of a predecessor affect the rollout, but not these observations.
-        if uid != Some(memory.uid) || memory.change(before, after, now) {
+        if uid != Some(memory.uid) || memory.change(before, after, has_object, now) {
             self.workloads.queue_update(at);
         } else if memory.images_changed && !memory.update_queued {
             self.refresh_images(at, now);

@@ -2,6 +2,7 @@
 //!
 //! Neither kind has a condition for this, and a rollout is not complete while all of its pods hang (row 53).
 
+use super::Name;
 use super::facts::{Controller, ControllerKind, Observed, ObservedRollout, PodFacts, TemplateFacts, WorkloadFacts};
 use super::rollout::CurrentHash;
 use super::start::of_object;
@@ -55,6 +56,13 @@ pub(super) fn is_arriving(
         ObservedRollout::InProgress(_) | ObservedRollout::Complete(_) => Some(true),
         ObservedRollout::Unseen => has_not_ended(facts, controller, current, there < wanted, now),
     }
+}
+
+/// Whether pods are missing. A rollout whose end podskew did not see then only seems to be complete: the watch of pods
+/// may be behind the others, and a hanging pod may be among those that it has not shown yet.
+pub(super) fn lacks_pods(facts: &WorkloadFacts<'_>, controller: &Controller<'_>, hash: &Name) -> bool {
+    let own = facts.pods.iter().filter(|pod| !pod.terminating && pod.hash == hash);
+    own.map(|pod| pod.count).sum::<u32>() < controller.replicas.wanted
 }
 
 /// Whether the current template's rollout seems to have run without a pause until now, judging by its pods. Each was

@@ -3,7 +3,7 @@
 //! A rollout is in progress while active pods of another hash than the current one remain, while no current hash exists,
 //! or while a Deployment's controller says so. Scaling, unready pods and lost nodes never reopen it.
 
-use super::arrival::is_arriving;
+use super::arrival::{is_arriving, lacks_pods};
 use super::compare::second_smallest;
 use super::facts::{
     Controller, ControllerKind, DeploymentFacts, Observed, ObservedRollout, PodFacts, ProgressReason, RolloutFacts,
@@ -62,6 +62,13 @@ pub fn observe(facts: &WorkloadFacts<'_>, now: UnixTime) -> ObservedRollout {
                 by_pods: matches!(controller.kind, ControllerKind::StatefulSet { partition, .. } if partition > 0),
             };
             ObservedRollout::InProgress(Box::new(remember(facts, current, stand, now)))
+        }
+        (Some(false), CurrentHash::Hash(hash))
+            if *facts.memory.course == ObservedRollout::Unseen
+                && controller.kind.makes_pods()
+                && lacks_pods(facts, controller, hash) =>
+        {
+            ObservedRollout::Unseen
         }
         (Some(false), CurrentHash::Hash(hash)) => ObservedRollout::Complete(hash.clone()),
         (Some(false), _) => ObservedRollout::Complete(Name::from("")),

@@ -1661,6 +1661,18 @@ fn row_53_without_its_revision_a_set_that_waits_for_pods_is_unknown() {
 }
 
 #[test]
+fn row_53_a_set_seems_complete_only_until_the_watch_of_pods_shows_one_that_hangs() {
+    // A set that was created while podskew had no connection: its pods are listed last.
+    let set = first_set().created(-900);
+    let mut world = World::listed(&[&set.with("/metadata/generation", 2), &first_revision(-899)]);
+    assert_eq!(world.state("statefulset/db"), (RolloutState::Complete, 0), "perhaps it was scaled from zero");
+    world.put(&first_pod(0, -899));
+    assert_eq!(world.state("statefulset/db"), (RolloutState::Complete, 0), "perhaps the others were lost");
+    world.put(&first_pod(1, -890).never_ready(-890));
+    assert_eq!(world.state("statefulset/db"), (RolloutState::Stalled, 899));
+}
+
+#[test]
 fn rows_28_and_41_after_a_restart_of_podskew() {
     let set = || first_set().created(-9000);
     let [a, b] = [first_pod(0, -8999), first_pod(1, -8990)];
@@ -1952,7 +1964,7 @@ fn a_replica_that_could_not_be_created_counts() {
     assert_eq!(blocked(&mut world), []);
     // A StatefulSet has no such condition.
     let mut world = World::listed(&[&first_set().created(-900), &first_revision(-899), &first_pod(0, -899)]);
-    world.put(&first_set().created(-900)).put(&first_pod(1, -890).never_ready(-890));
+    world.put(&first_set().created(-900)).put(&first_pod(1, 0).never_ready(0));
     let blocked = &world.report("statefulset/db").blocked;
     let blocked: Vec<_> = blocked.iter().map(|it| (it.reason.as_str(), it.pods)).collect();
     assert_eq!(blocked, [], "the rollout was complete when podskew started");
