@@ -25,6 +25,7 @@ mod podskew;
 mod process;
 mod ready;
 mod registries;
+mod renderings;
 mod scrapes;
 mod tls;
 
@@ -49,7 +50,7 @@ struct Arguments {
         long,
         value_delimiter = ',',
         value_enum,
-        default_value = "ready,audit,memory,scrapes,tls,events,rolls,nodes,registries,changes,peer"
+        default_value = "ready,audit,memory,scrapes,tls,events,rolls,nodes,registries,renderings,changes,peer"
     )]
     only: Vec<Part>,
     /// File for the figures
@@ -92,6 +93,8 @@ enum Part {
     Nodes,
     /// Cost of 5 000 references in four registries with --registry, on one size of cluster
     Registries,
+    /// Time of one rendering after changes in 1, 40 and 1000 workloads
+    Renderings,
     /// CPU of events as a real API server sends them, and first scrapes meanwhile, with kube-state-metrics
     Changes,
     /// kube-state-metrics on the same cluster
@@ -168,6 +171,9 @@ fn measure(pods: u32, arguments: &Arguments, figures: &mut Figures) -> Outcome<(
     drop(podskew);
     if wants(Part::Events) {
         events::into_inventory(&mut cluster, figures)?;
+    }
+    if wants(Part::Renderings) {
+        renderings::measure(pods, figures)?;
     }
     if wants(Part::Changes) {
         changes::measure(&arguments.kube_state_metrics, &mut cluster, figures)?;
