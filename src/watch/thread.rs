@@ -1,8 +1,8 @@
-//! The thread of the watches: what comes is read, decrypted, decoded and taken into the inventory by one thread, without a hand-over.
+//! The thread of the watches. It reads, decrypts and decodes events and puts them into the inventory, without other threads.
 //!
-//! A real API server sends each event by itself. Each woke a thread that waits for sockets, and that woke others: two and a half
-//! changes of threads an event, which cost more than the event. While events are many, this thread sleeps for some tens of
-//! milliseconds between two looks at its sockets, and takes what has come meanwhile at once.
+//! A real API server sends each event separately. With a shared pool of threads, each event caused 2.5 context switches, which cost
+//! more than the event itself. While there are many events, this thread sleeps 80 ms between two reads of its sockets, so that one
+//! wake-up handles several events.
 
 use super::budget::DecodeBudget;
 use std::io;
@@ -11,29 +11,29 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
-/// How long the thread lets events gather. A scrape is at most a second behind: `commands/serve/readers` leaves room for this.
-const GATHERING: Duration = Duration::from_millis(50);
+/// Sleep between two reads while there are many events. `commands/serve/readers` leaves room for it within its second.
+const GATHERING: Duration = Duration::from_millis(80);
 
-/// Events are many where this many times in a row some came ...
-const TIMES: u32 = 20;
+/// There are many events after this number of wake-ups with events ...
+const TIMES: u32 = 10;
 
 /// ... within this time.
 const SOON: Duration = Duration::from_millis(200);
 
-/// So few events in [`GATHERING`] are not many any more.
-const FEW: u64 = 4;
+/// Number of events within [`GATHERING`] up to which there are not many any more.
+const FEW: u64 = 2;
 
-/// So many are taken without a pause: more of them would fill the buffers of their sockets.
+/// Number of events within [`GATHERING`] above which the thread does not sleep: the buffers of the sockets would fill up.
 const MOST: u64 = 64;
 
-/// A thread with a runtime of its own. It ends when this is dropped.
+/// A thread with its own runtime. It ends when this is dropped.
 pub(super) struct WatchThread {
     pub(super) handle: Handle,
     _stop: oneshot::Sender<()>,
 }
 
 impl WatchThread {
-    /// Starts it. No events are gathered while a list of `budget` is read.
+    /// Starts the thread. It never sleeps while a list of `budget` is read.
     pub(super) fn start(budget: Arc<DecodeBudget>) -> io::Result<Self> {
         let rhythm = Mutex::new(Rhythm::new(Instant::now()));
         let before_park = move || {
@@ -47,7 +47,7 @@ impl WatchThread {
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel::<()>();
         std::thread::Builder::new().name("watches".to_owned()).spawn(move || {
-            // An error means that the sender was dropped, which is how it is told to stop.
+            // The sender is dropped to end the thread, which is an error here.
             let _ = runtime.block_on(stopped);
             runtime.shutdown_background();
         })?;
@@ -55,14 +55,14 @@ impl WatchThread {
     }
 }
 
-/// Whether events are many.
+/// Decides whether there are many events.
 struct Rhythm {
-    /// Events until the last time.
+    /// Events until the last wake-up.
     events: u64,
-    /// How many times some came, and since when.
+    /// Wake-ups with events, and since when they are counted.
     times: u32,
     since: Instant,
-    /// Whether they gather.
+    /// Whether there are many events.
     gathers: bool,
 }
 
@@ -71,7 +71,7 @@ impl Rhythm {
         Self { events: 0, times: 0, since: now, gathers: false }
     }
 
-    /// How long to let events gather, before the thread waits for more. There have been so many until `now`.
+    /// Returns how long to sleep before the next read. `events` is the number of all events until `now`.
     fn pause(&mut self, events: u64, is_listing: bool, now: Instant) -> Option<Duration> {
         let came = events - std::mem::replace(&mut self.events, events);
         if came == 0 {
@@ -95,7 +95,7 @@ mod tests {
     use super::{GATHERING, Rhythm, SOON, TIMES};
     use std::time::{Duration, Instant};
 
-    /// One event each time, so long after the one before; the times at which a pause was made.
+    /// Counts the pauses of `events` wake-ups with one event each, `gap` apart.
     fn pauses(rhythm: &mut Rhythm, now: &mut Instant, events: u32, gap: Duration) -> u32 {
         let paused = |_: &u32| {
             *now += gap;
@@ -105,9 +105,9 @@ mod tests {
     }
 
     #[test]
-    fn events_gather_while_they_are_many() {
+    fn the_thread_sleeps_while_there_are_many_events() {
         let (mut rhythm, mut now) = (Rhythm::new(Instant::now()), Instant::now());
-        assert_eq!(pauses(&mut rhythm, &mut now, 1000, SOON / TIMES), 0, "50 and 100 a second are taken at once");
+        assert_eq!(pauses(&mut rhythm, &mut now, 1000, SOON / TIMES), 0, "50 a second are taken at once");
         let gap = SOON / TIMES / 2;
         assert_eq!(pauses(&mut rhythm, &mut now, TIMES, gap), 1, "the last of them");
         let mut next = |rhythm: &mut Rhythm, came: u64, is_listing| {
@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(next(&mut rhythm, 1000, false), None, "there is more where they come from");
         assert_eq!(next(&mut rhythm, 10, true), None, "somebody waits for a list");
         assert_eq!(next(&mut rhythm, 10, false), Some(GATHERING));
-        assert_eq!(next(&mut rhythm, 4, false), None);
+        assert_eq!(next(&mut rhythm, 2, false), None);
         assert_eq!(next(&mut rhythm, 10, false), None, "it begins again");
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 /// Maximum age of a picture that is served. The rest of the second is for events that have not reached the inventory yet.
-const MAX_AGE: Duration = Duration::from_millis(900);
+const MAX_AGE: Duration = Duration::from_millis(880);
 
 /// Age of a picture from which a reader starts the next rendering, without waiting for it. So frequent readers never wait.
 const RENDER_AGE: Duration = Duration::from_millis(500);
