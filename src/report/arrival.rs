@@ -2,7 +2,6 @@
 //!
 //! Neither kind has a condition for this, and a rollout is not complete while all of its pods hang (row 53).
 
-use super::Name;
 use super::facts::{Controller, ControllerKind, Observed, ObservedRollout, PodFacts, TemplateFacts, WorkloadFacts};
 use super::rollout::CurrentHash;
 use super::start::of_object;
@@ -58,11 +57,13 @@ pub(super) fn is_arriving(
     }
 }
 
-/// Whether pods are missing. A rollout whose end podskew did not see then only seems to be complete: the watch of pods
-/// may be behind the others, and a hanging pod may be among those that it has not shown yet.
-pub(super) fn lacks_pods(facts: &WorkloadFacts<'_>, controller: &Controller<'_>, hash: &Name) -> bool {
+/// Whether [`is_arriving`] judges by missing pods. A rollout whose end podskew did not see then only seems to be complete:
+/// the watch of pods may be behind the others, and a hanging pod may be among those that it has not shown yet.
+pub(super) fn lacks_pods(facts: &WorkloadFacts<'_>, controller: &Controller<'_>, current: CurrentHash<'_>) -> bool {
+    let CurrentHash::Hash(hash) = current else { return false };
     let own = facts.pods.iter().filter(|pod| !pod.terminating && pod.hash == hash);
-    own.map(|pod| pod.count).sum::<u32>() < controller.replicas.wanted
+    let there: u32 = own.map(|pod| pod.count).sum();
+    there < controller.replicas.wanted && (there == 0 || is_first_template(facts, current))
 }
 
 /// Whether the current template's rollout seems to have run without a pause until now, judging by its pods. Each was

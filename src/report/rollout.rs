@@ -63,10 +63,10 @@ pub fn observe(facts: &WorkloadFacts<'_>, now: UnixTime) -> ObservedRollout {
             };
             ObservedRollout::InProgress(Box::new(remember(facts, current, stand, now)))
         }
-        (Some(false), CurrentHash::Hash(hash))
+        (Some(false), CurrentHash::Hash(_))
             if *facts.memory.course == ObservedRollout::Unseen
                 && controller.kind.makes_pods()
-                && lacks_pods(facts, controller, hash) =>
+                && lacks_pods(facts, controller, current) =>
         {
             ObservedRollout::Unseen
         }
