@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
 use crate::common::evidence::{ask_for, web};
+use crate::common::http::{proxy_to, request_head};
 use crate::common::registry_sink::WorldSink;
+use crate::common::running::{Running, Scrape};
 use crate::common::world::*;
 use podskew::inventory::AskedImages;
 use podskew::registry::{RegistryAddress, RegistryAnswers, RegistryOptions, RegistryTimings, ask_once, keep_asking};
@@ -880,7 +882,6 @@ async fn audit_and_explain_show_the_registrys_evidence() {
 /// Without `--registry` there are no series about registries and no requests; with it there are all of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_option_there_are_no_registry_series_and_no_requests() {
-    use crate::common::running::Running;
     let families = [
         "podskew_tag_moved_age_seconds{",
         "podskew_digest_skew_content_info{",
@@ -974,4 +975,125 @@ async fn no_log_contains_a_password_or_a_token() {
         let encoded = "dXNlcjpzM2NyM3QtcGFzc3dvcmQ=";
         assert!(!printed.contains("s3cr3t") && !printed.contains(encoded), "{authorization:?}\n{printed}");
     }
+}
+
+/// A proxy that refuses every request.
+async fn refusing_proxy() -> String {
+    use tokio::io::AsyncWriteExt as _;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            if request_head(&mut stream).await.is_some() {
+                let _ = stream.write_all(b"HTTP/1.1 407 s3cr3t\r\nContent-Length: 0\r\n\r\n").await;
+            }
+        }
+    });
+    address
+}
+
+/// A running `podskew serve` that asks at log level `trace`.
+async fn serving(simulator: &simulator::Simulator, arguments: &[&str], proxy: &str) -> Running {
+    let kubeconfig = simulator.kubeconfig();
+    let arguments = [&["--log-level", "trace", "--registry-interval", "1s"], arguments].concat();
+    let podskew = Running::start_in(&kubeconfig, &arguments, &[("HTTPS_PROXY", proxy), ("HTTP_PROXY", proxy)]);
+    podskew.until_ready().await;
+    podskew
+}
+
+/// Waits until a reference of `host` has this state, and checks that podskew shows none of `secrets`.
+async fn shows_no_secret(podskew: &Running, host: &str, state: &str, secrets: &[String]) {
+    let labels = [("registry", host), ("state", state)];
+    let state_is_known = |scrape: &Scrape| scrape.parsed.value("podskew_registry_references", &labels) == Some(1.0);
+    podskew.until(&format!("the state {state}"), state_is_known).await;
+    let pages = ["/metrics", "/", "/api/v1/workloads", "/workload/shop/deployment/web"];
+    let pages = pages.map(|path| format!("{path}\n{}", podskew.get(path).1));
+    let log = podskew.log();
+    assert!(log.lines().count() > 3, "{log}");
+    for text in [&log].into_iter().chain(&pages) {
+        for secret in secrets {
+            assert!(!text.contains(secret), "{state}: {secret} is in {text}\n{log}");
+        }
+    }
+}
+
+/// The same for `serve`: its log and its pages, for all kinds of credentials, a helper, and a proxy with a password.
+#[tokio::test(flavor = "multi_thread")]
+async fn serve_shows_no_password_and_no_token() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let registry = ImageRegistry::start(None).await.unwrap();
+    let old = registry.push("web", None, &Image::of("one"));
+    registry.push("web", Some("1"), &Image::of("two"));
+    let simulator = cluster(&format!("{}/web:1", registry.host()), &[&old]).await;
+    let (host, address) = (registry.host(), format!("{}={}", registry.host(), registry.url()));
+    let folder = tempfile::tempdir().unwrap();
+    for (name, end) in [("good", "exit 0"), ("bad", "exit 1")] {
+        let printed = r#"{"ServerURL":"x","Username":"user","Secret":"s3cr3tpassword"}"#;
+        let script = format!("#!/bin/sh\necho 's3cr3t' >&2\nprintf '{printed}'\n{end}\n");
+        let path = folder.path().join(format!("docker-credential-{name}"));
+        std::fs::write(&path, script).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let entry = |entry: serde_json::Value| json!({"auths": {&host: entry}});
+    let password = || entry(json!({"username": "user", "password": "s3cr3tpassword"}));
+    let helper = |name: &str| json!({"credHelpers": {&host: name}});
+    let (user, other) = (("user".to_owned(), "s3cr3tpassword".to_owned()), "another".to_owned());
+    let basic = || Authorization::Basic(user.0.clone(), user.1.clone());
+    let bearer = || Authorization::Bearer(Some(user.clone()));
+    let elsewhere = Misbehaviour::Status(302, vec![("Location", "http://user:s3cr3t@169.254.169.254/".to_owned())]);
+    let realm = Authorization::Realm("http://user:s3cr3t@127.0.0.2/token".to_owned());
+    let proxy = format!("http://proxy:s3cr3t-proxy@{}", refusing_proxy().await);
+    let secrets_of = |registry: &ImageRegistry| {
+        let sent = registry.requests().into_iter().filter_map(|request| request.authorization);
+        let sent = sent.filter_map(|value| Some(value.split_once(' ')?.1.to_owned()));
+        let proxy = "cHJveHk6czNjcjN0LXByb3h5".to_owned();
+        sent.chain(["s3cr3t".to_owned(), "dXNlcjpzM2NyM3RwYXNzd29yZA==".to_owned(), proxy]).collect::<Vec<_>>()
+    };
+    for (authorization, misbehaviour, credentials, state) in [
+        (bearer(), None, password(), "answered"),
+        (bearer(), None, entry(json!({"identitytoken": "s3cr3tpassword"})), "answered"),
+        (bearer(), None, helper("good"), "answered"),
+        (bearer(), None, helper("bad"), "unauthorized"),
+        (bearer(), Some(Misbehaviour::Closes), password(), "failed"),
+        (bearer(), Some(elsewhere), password(), "failed"),
+        (basic(), None, password(), "answered"),
+        (basic(), None, entry(json!({"registrytoken": "s3cr3t-token"})), "unauthorized"),
+        (Authorization::Basic(user.0.clone(), other), None, password(), "unauthorized"),
+        (realm, None, password(), "failed"),
+    ] {
+        registry.set_authorization(authorization.clone());
+        registry.clear_faults();
+        registry.forget_requests();
+        if let Some(misbehaviour) = misbehaviour {
+            registry.inject("/manifests/", misbehaviour, None);
+        }
+        let auth = file("config.json", &credentials.to_string());
+        let (auth, helpers) = (auth.to_str().unwrap(), folder.path().to_str().unwrap());
+        let arguments = ["--registry", &address, "--registry-auth", auth, "--registry-helpers", helpers];
+        let podskew = serving(&simulator, &arguments, &proxy).await;
+        shows_no_secret(&podskew, &host, state, &secrets_of(&registry)).await;
+        if state == "answered" {
+            assert!(secrets_of(&registry).len() > 3, "no credentials were sent: {authorization:?}");
+            // A file that breaks while podskew runs is quoted nowhere.
+            std::fs::write(auth, json!({"auths": {&host: {"auth": "s3cr3t!"}}}).to_string()).unwrap();
+            podskew.until_logged("registry credentials not reloaded").await;
+            shows_no_secret(&podskew, &host, state, &secrets_of(&registry)).await;
+        }
+    }
+    // A proxy that refuses, and one that forwards.
+    registry.set_authorization(bearer());
+    registry.set_token_server("http://registry.example");
+    registry.clear_faults();
+    let (forwarding, forwarded) = proxy_to(registry.port()).await;
+    let forwarding = forwarding.replace("http://", "http://proxy:s3cr3t-proxy@");
+    let simulator = cluster("registry.example/web:1", &[&old]).await;
+    let auth = file("config.json", &password().to_string().replace(&host, "registry.example"));
+    for (proxy, state) in [(&proxy, "failed"), (&forwarding, "answered")] {
+        let arguments =
+            ["--registry", "registry.example=http://registry.example", "--registry-auth", auth.to_str().unwrap()];
+        let podskew = serving(&simulator, &arguments, proxy).await;
+        shows_no_secret(&podskew, "registry.example", state, &secrets_of(&registry)).await;
+    }
+    assert!(!forwarded.lock().unwrap().is_empty(), "the proxy was not used");
 }
