@@ -178,7 +178,7 @@ impl<'c> Session<'c> {
 
     async fn authorization(&self, challenge: &Challenge, credential: &Credential) -> Result<String, RegistryFailure> {
         match (challenge, credential) {
-            (_, Credential::Bearer(token)) => Ok(format!("Bearer {token}")),
+            (_, Credential::Bearer(token)) => Ok(format!("Bearer {}", &**token)),
             (Challenge::Basic, Credential::Basic(user, password)) => Ok(basic(user, password)),
             (Challenge::Basic, _) => Err(RegistryFailure::Unauthorized),
             (Challenge::Bearer { realm, service }, credential) => {

@@ -1,7 +1,7 @@
 //! Credentials of registries, from a `config.json` as docker, the kubelet, and secrets of type
 //! `kubernetes.io/dockerconfigjson` use it.
 
-use super::credential::Credential;
+use super::credential::{Credential, Secret};
 use super::failure::RegistryFailure;
 use super::helpers;
 use base64::Engine as _;
@@ -107,10 +107,10 @@ impl AuthEntry {
     fn credential(self) -> Result<Option<Credential>, &'static str> {
         let given = |text: Option<String>| text.filter(|text| !text.is_empty());
         if let Some(token) = given(self.identitytoken) {
-            return Ok(Some(Credential::Identity(token)));
+            return Ok(Some(Credential::Identity(Secret::of_file(token))));
         }
         if let Some(token) = given(self.registrytoken) {
-            return Ok(Some(Credential::Bearer(token)));
+            return Ok(Some(Credential::Bearer(Secret::of_file(token))));
         }
         if let Some(auth) = given(self.auth) {
             let lenient = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
@@ -118,9 +118,11 @@ impl AuthEntry {
             let decoded = engine.decode(auth.trim()).map_err(|_| "an auth that is not in base64")?;
             let text = String::from_utf8(decoded).map_err(|_| "an auth that is not in UTF-8")?;
             let (user, password) = text.split_once(':').ok_or("an auth without a colon between user and password")?;
-            return Ok(Some(Credential::Basic(user.to_owned(), password.trim_end_matches('\0').to_owned())));
+            let password = Secret::of_file(password.trim_end_matches('\0').to_owned());
+            return Ok(Some(Credential::Basic(user.to_owned(), password)));
         }
-        Ok(given(self.username).map(|user| Credential::Basic(user, self.password.unwrap_or_default())))
+        let password = Secret::of_file(self.password.unwrap_or_default());
+        Ok(given(self.username).map(|user| Credential::Basic(user, password)))
     }
 }
 
@@ -242,12 +244,12 @@ pub(super) fn basic(user: &str, password: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Credential, Keyring};
+    use super::{Credential, Keyring, Secret};
     use serde_json::json;
 
     fn users(keyring: &Keyring, host: &str, repository: &str) -> Vec<String> {
         let user = |credential: Credential| match credential {
-            Credential::Basic(user, password) => format!("{user}:{password}"),
+            Credential::Basic(user, password) => format!("{user}:{}", &*password),
             other => format!("{other:?}"),
         };
         keyring.of(host, repository).into_iter().map(user).collect()
@@ -295,7 +297,7 @@ mod tests {
             let error = Keyring::parse(text.as_bytes()).expect_err(text);
             assert!(!error.contains("s3cr3t") && !error.contains("czNjcjN0"), "{error}");
         }
-        let debug = format!("{:?}", Credential::Basic("user".to_owned(), "s3cr3t".to_owned()));
+        let debug = format!("{:?}", Credential::Basic("user".to_owned(), Secret::of_file("s3cr3t".to_owned())));
         assert!(!debug.contains("s3cr3t"), "{debug}");
         assert_eq!(Keyring::parse(b"{}").unwrap(), Keyring::default());
     }

@@ -2,7 +2,7 @@
 //!
 //! They run in a minimal environment for ten seconds at most, and their output is never logged.
 
-use super::credential::Credential;
+use super::credential::{Credential, Secret};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitOptions, kill_process_group, waitid, waitpgid};
 use serde::Deserialize;
 use std::path::Path;
@@ -83,8 +83,8 @@ pub(super) async fn get(folder: &Path, name: &str, host: &str) -> Result<Credent
         .map_err(|_| fail("printed something other than Username and Secret in JSON".to_owned()))?;
     Ok(match (printed.username.as_str(), printed.secret) {
         ("", secret) if secret.is_empty() => Credential::Anonymous,
-        ("<token>", token) => Credential::Identity(token),
-        (user, secret) => Credential::Basic(user.to_owned(), secret),
+        ("<token>", token) => Credential::Identity(Secret::of_helper(token)),
+        (user, secret) => Credential::Basic(user.to_owned(), Secret::of_helper(secret)),
     })
 }
 

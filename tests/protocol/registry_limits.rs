@@ -60,6 +60,55 @@ async fn a_manifest_of_schema_one_proves_nothing() {
     assert_eq!((answers.evidence.tags.len(), answers.unanswered.len()), (0, 1));
 }
 
+/// A helper issues another password every time, for the same account.
+#[tokio::test]
+async fn with_credentials_that_a_helper_renews_an_image_is_gone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let registry = ImageRegistry::start(None).await.unwrap();
+    let digest = registry.push("web", Some("1"), &Image::of("one"));
+    let image = format!("{}/web:1", registry.host());
+    let mut world = World::new();
+    world.put(&deployment(&image)).put(&replica_set("h1", &image, 1, -4000));
+    world.put(&pod("p0").image(&image).image_id(&format!("x/web@{digest}")));
+    let folder = tempfile::tempdir().unwrap();
+    let (helper, count) = (folder.path().join("docker-credential-new"), folder.path().join("count"));
+    let script = format!(
+        "#!/bin/sh\nread -r host || :\necho >> {}\nprintf '{{\"Username\":\"AWS\",\"Secret\":\"%s\"}}' $$\n",
+        count.display()
+    );
+    std::fs::write(&helper, script).unwrap();
+    std::fs::set_permissions(&helper, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let auth = folder.path().join("config.json");
+    std::fs::write(&auth, json!({"credHelpers": {registry.host(): "new"}}).to_string()).unwrap();
+    let milliseconds = Duration::from_millis;
+    let timings = RegistryTimings {
+        refresh: milliseconds(30),
+        tick: milliseconds(20),
+        pause: Duration::ZERO,
+        interval: milliseconds(200),
+        gone_again: milliseconds(1500),
+        ..RegistryTimings::default()
+    };
+    let helpers = Some(folder.path().to_owned());
+    let options = RegistryOptions { auth: Some(auth), helpers, ..options(&registry) };
+    let health = Telemetry::new().unwrap().registries(&[&registry.host()]).unwrap();
+    let world = Arc::new(Mutex::new(world));
+    let _tasks = keep_asking(&options, &timings, Arc::new(WorldSink(Arc::clone(&world))), &health).unwrap();
+    let until = async |what: &str, seen: &dyn Fn(&podskew::report::registry::RegistryReport) -> bool| {
+        let begun = Instant::now();
+        while !world.lock().unwrap().report("deployment/web").registry.as_ref().is_some_and(|it| seen(it)) {
+            assert!(begun.elapsed() < Duration::from_secs(30), "timeout waiting for {what}");
+            tokio::time::sleep(milliseconds(20)).await;
+        }
+    };
+    until("the tag", &|report| report.tags.len() == 1).await;
+    let issued = || std::fs::read(&count).unwrap().len();
+    let before = issued();
+    registry.delete("web", "1");
+    until("its end", &|report| report.gone.len() == 1).await;
+    assert!(issued() > before, "the password was not renewed");
+}
+
 /// Only content that these credentials have seen can be reported as gone.
 #[tokio::test]
 async fn with_other_credentials_nothing_is_gone_that_they_have_not_seen() {
