@@ -6,9 +6,14 @@ use regex::Regex;
 use simulator::{Resource, Simulator, SimulatorConfig};
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::channel;
+use std::time::Duration;
 
 /// Starts a tag, ends an attribute and a string of a script, and would be executed.
 const HOSTILE: &str = "\"'><img src=x onerror=window.pwned=1></script><script>window.pwned=1</script>";
+
+/// Maximum time between two lines of output.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A podskew that runs until it is dropped, and matches of its output.
 struct Started {
@@ -26,12 +31,15 @@ impl Started {
         all.args(["-c", shell]).arg(command.get_program()).args(arguments).env_clear().stdout(Stdio::piped());
         command = all;
         let mut process = command.spawn().unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let output = BufReader::new(process.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        // Reads to the end, so that podskew never waits for its output to be read.
+        std::thread::spawn(move || output.lines().map_while(Result::ok).for_each(|line| drop(sender.send(line))));
         let mut wanted: Vec<Regex> = expressions.iter().map(|it| Regex::new(it).unwrap()).collect();
         let mut said = vec![String::new(); wanted.len()];
         let order: Vec<String> = wanted.iter().map(|it| it.as_str().to_owned()).collect();
         while !wanted.is_empty() {
-            let line = lines.next().expect("podskew ended before it served");
+            let line = lines.recv_timeout(TIMEOUT).unwrap_or_else(|error| panic!("{error} for {wanted:?}"));
             wanted.retain(|wanted| {
                 let Some(found) = wanted.captures(&line) else { return true };
                 let at = order.iter().position(|it| it == wanted.as_str()).unwrap();
@@ -39,7 +47,6 @@ impl Started {
                 false
             });
         }
-        std::thread::spawn(move || lines.for_each(drop));
         Self { process, said }
     }
 }
@@ -76,7 +83,11 @@ async fn chromium_shows_the_page_and_axe_finds_nothing() {
     assert!(modules.exists(), "there is no {}: make target/tools/browser/done", modules.display());
     let demo = Started::new(
         &["demo", "--listen-address", "127.0.0.1:0"],
-        &[r"simulated cluster \((http://[^)]+)\)", r"serving http://(127\.0\.0\.1:\d+)/metrics", "(ready): the first"],
+        &[
+            r"simulated cluster \((http://[^)]+)\)",
+            r"serving http://(127\.0\.0\.1:\d+)/metrics",
+            "(initial sync) complete",
+        ],
     );
     let simulator = Simulator::start(SimulatorConfig::default()).await.unwrap();
     defaced(&simulator);
@@ -85,7 +96,7 @@ async fn chromium_shows_the_page_and_axe_finds_nothing() {
     std::fs::write(&kubeconfig, simulator.kubeconfig()).unwrap();
     let arguments =
         ["serve", "--listen-address", "127.0.0.1:0", "--page-messages", "--kubeconfig", kubeconfig.to_str().unwrap()];
-    let hostile = Started::new(&arguments, &[r"serving http://(127\.0\.0\.1:\d+)/metrics", "(ready): the first"]);
+    let hostile = Started::new(&arguments, &[r"serving http://(127\.0\.0\.1:\d+)/metrics", "(initial sync) complete"]);
     let pictures = if std::env::var_os("UPDATE_DOCS").is_some() { "docs/page" } else { "" };
     let script = path("tests/programs/browser/page.cjs");
     let output = tokio::task::spawn_blocking(move || {
