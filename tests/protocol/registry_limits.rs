@@ -6,6 +6,7 @@ use crate::common::registry_sink::WorldSink;
 use crate::common::world::*;
 use podskew::inventory::{AskedDigest, AskedImage, AskedImages};
 use podskew::registry::{RegistryAddress, RegistryOptions, RegistryTimings, ask_once, keep_asking};
+use podskew::report::registry::RegistryReport;
 use podskew::report::{DigestKind, Name};
 use podskew::telemetry::Telemetry;
 use serde_json::{Value, json};
@@ -60,6 +61,28 @@ async fn a_manifest_of_schema_one_proves_nothing() {
     assert_eq!((answers.evidence.tags.len(), answers.unanswered.len()), (0, 1));
 }
 
+/// Timings with which an image is gone within seconds.
+fn short_timings() -> RegistryTimings {
+    let milliseconds = Duration::from_millis;
+    RegistryTimings {
+        refresh: milliseconds(30),
+        tick: milliseconds(20),
+        pause: Duration::ZERO,
+        interval: milliseconds(200),
+        gone_again: milliseconds(1500),
+        ..RegistryTimings::default()
+    }
+}
+
+/// Waits until `deployment/web` has a report of registries that is as expected.
+async fn until(world: &Mutex<World>, what: &str, seen: &dyn Fn(&RegistryReport) -> bool) {
+    let begun = Instant::now();
+    while !world.lock().unwrap().report("deployment/web").registry.as_ref().is_some_and(|it| seen(it)) {
+        assert!(begun.elapsed() < Duration::from_secs(30), "timeout waiting for {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// A helper issues another password every time, for the same account.
 #[tokio::test]
 async fn with_credentials_that_a_helper_renews_an_image_is_gone() {
@@ -80,27 +103,13 @@ async fn with_credentials_that_a_helper_renews_an_image_is_gone() {
     std::fs::set_permissions(&helper, std::fs::Permissions::from_mode(0o755)).unwrap();
     let auth = folder.path().join("config.json");
     std::fs::write(&auth, json!({"credHelpers": {registry.host(): "new"}}).to_string()).unwrap();
-    let milliseconds = Duration::from_millis;
-    let timings = RegistryTimings {
-        refresh: milliseconds(30),
-        tick: milliseconds(20),
-        pause: Duration::ZERO,
-        interval: milliseconds(200),
-        gone_again: milliseconds(1500),
-        ..RegistryTimings::default()
-    };
+    let timings = short_timings();
     let helpers = Some(folder.path().to_owned());
     let options = RegistryOptions { auth: Some(auth), helpers, ..options(&registry) };
     let health = Telemetry::new().unwrap().registries(&[&registry.host()]).unwrap();
     let world = Arc::new(Mutex::new(world));
     let _tasks = keep_asking(&options, &timings, Arc::new(WorldSink(Arc::clone(&world))), &health).unwrap();
-    let until = async |what: &str, seen: &dyn Fn(&podskew::report::registry::RegistryReport) -> bool| {
-        let begun = Instant::now();
-        while !world.lock().unwrap().report("deployment/web").registry.as_ref().is_some_and(|it| seen(it)) {
-            assert!(begun.elapsed() < Duration::from_secs(30), "timeout waiting for {what}");
-            tokio::time::sleep(milliseconds(20)).await;
-        }
-    };
+    let until = async |what: &str, seen: &dyn Fn(&RegistryReport) -> bool| until(&world, what, seen).await;
     until("the tag", &|report| report.tags.len() == 1).await;
     let issued = || std::fs::read(&count).unwrap().len();
     let before = issued();
@@ -126,29 +135,15 @@ async fn with_other_credentials_nothing_is_gone_that_they_have_not_seen() {
         std::fs::rename(folder.path().join("next"), &auth).unwrap();
     };
     write("old");
-    let milliseconds = Duration::from_millis;
-    let timings = RegistryTimings {
-        refresh: milliseconds(30),
-        tick: milliseconds(20),
-        pause: Duration::ZERO,
-        interval: milliseconds(200),
-        gone_again: milliseconds(1500),
-        ..RegistryTimings::default()
-    };
+    let timings = short_timings();
     let options = RegistryOptions { auth: Some(auth.clone()), ..options(&registry) };
     let health = Telemetry::new().unwrap().registries(&[&registry.host()]).unwrap();
     let world = Arc::new(Mutex::new(world));
     let _tasks = keep_asking(&options, &timings, Arc::new(WorldSink(Arc::clone(&world))), &health).unwrap();
-    let until = async |what: &str, seen: &dyn Fn(&podskew::report::registry::RegistryReport) -> bool| {
-        let begun = Instant::now();
-        while !world.lock().unwrap().report("deployment/web").registry.as_ref().is_some_and(|it| seen(it)) {
-            assert!(begun.elapsed() < Duration::from_secs(30), "timeout waiting for {what}");
-            tokio::time::sleep(milliseconds(20)).await;
-        }
-    };
+    let until = async |what: &str, seen: &dyn Fn(&RegistryReport) -> bool| until(&world, what, seen).await;
     until("the tag", &|report| report.tags.len() == 1).await;
     registry.delete("web", "1");
-    tokio::time::sleep(milliseconds(400)).await;
+    tokio::time::sleep(Duration::from_millis(400)).await;
     write("new");
     tokio::time::sleep(timings.gone_again * 3).await;
     until("no end", &|report| report.gone.is_empty()).await;
