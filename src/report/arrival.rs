@@ -26,9 +26,8 @@ pub(super) fn is_arriving(
     if matches!(course, ObservedRollout::Complete(complete) if complete == hash) {
         return Some(false);
     }
-    let own = || facts.pods.iter().filter(|pod| !pod.terminating && pod.hash == hash);
     let (there, never_ready): (u32, u32) =
-        own().fold((0, 0), |(there, never), pod| (there + pod.count, never + pod.never_ready));
+        facts.active_pods(hash).fold((0, 0), |(there, never), pod| (there + pod.count, never + pod.never_ready));
     let wanted = controller.replicas.wanted;
     let first = is_first_template(facts, current);
     // A first rollout waits for each of its pods. In a later rollout either old pods were replaced one by one, or all pods
@@ -61,8 +60,7 @@ pub(super) fn is_arriving(
 /// the watch of pods may be behind the others, and a hanging pod may be among those that it has not shown yet.
 pub(super) fn lacks_pods(facts: &WorkloadFacts<'_>, controller: &Controller<'_>, current: CurrentHash<'_>) -> bool {
     let CurrentHash::Hash(hash) = current else { return false };
-    let own = facts.pods.iter().filter(|pod| !pod.terminating && pod.hash == hash);
-    let there: u32 = own.map(|pod| pod.count).sum();
+    let there: u32 = facts.active_pods(hash).map(|pod| pod.count).sum();
     there < controller.replicas.wanted && (there == 0 || is_first_template(facts, current))
 }
 
@@ -80,8 +78,7 @@ fn has_not_ended(
 ) -> Option<bool> {
     let template = current.template(facts)?;
     let started = of_object(facts, template).max(controller.created)?;
-    let mut pods: Vec<&PodFacts<'_>> =
-        facts.pods.iter().filter(|pod| !pod.terminating && pod.hash == template.hash).collect();
+    let mut pods: Vec<&PodFacts<'_>> = facts.active_pods(template.hash).collect();
     if pods.is_empty() && controller.unedited && controller.replicas.available == 0 {
         return Some(true);
     }

@@ -168,7 +168,7 @@ fn not_created(facts: &WorkloadFacts<'_>, progress: &RolloutProgress<'_>) -> Opt
     } else {
         // A ReplicaSet creates its pods at once, unless its condition says otherwise.
         let (_, message) = controller.failure.filter(|(reason, _)| ***reason == *BlockReason::FailedCreate.as_str())?;
-        let there = facts.pods.iter().filter(|pod| !pod.terminating && pod.hash == current).count();
+        let there = facts.active_pods(current).count();
         let wanted = progress.current.template(facts)?.replicas?;
         (wanted.saturating_sub(number(there)), BlockReason::FailedCreate, message.clone())
     };

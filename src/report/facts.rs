@@ -45,6 +45,11 @@ impl<'a> WorkloadFacts<'a> {
     pub fn template(&self, hash: &str) -> Option<&TemplateFacts<'a>> {
         self.templates.iter().find(|template| **template.hash == *hash)
     }
+
+    /// The active pods with this hash: those that are not terminating.
+    pub(super) fn active_pods<'f>(&'f self, hash: &'f Name) -> impl Iterator<Item = &'f PodFacts<'a>> {
+        self.pods.iter().filter(move |pod| !pod.terminating && pod.hash == hash)
+    }
 }
 
 /// One pod.

@@ -46,7 +46,7 @@ pub(super) fn target(facts: &WorkloadFacts<'_>, progress: &RolloutProgress<'_>) 
     };
     let others = facts.templates.iter().filter(is_other).filter(|template| has_worked(facts, template));
     let targets = others.filter_map(|template| {
-        let of_template = facts.pods.iter().filter(|pod| pod.ready && !pod.terminating && pod.hash == template.hash);
+        let of_template = facts.active_pods(template.hash).filter(|pod| pod.ready);
         let ready_pods = u32::try_from(of_template.count()).unwrap_or(u32::MAX);
         let target = RollbackTarget { hash: template.hash.clone(), revision: template.revision?, ready_pods };
         Some((has_completed(facts, template), target))

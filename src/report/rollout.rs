@@ -230,7 +230,7 @@ fn by_revision<'a>(
 ) -> CurrentHash<'a> {
     match newest(facts, deployment) {
         Some(found) if controller.observed == Observed::Now => {
-            let has_pods = facts.pods.iter().any(|pod| !pod.terminating && pod.hash == found.hash);
+            let has_pods = facts.active_pods(found.hash).next().is_some();
             if has_pods == (deployment.updated_replicas > 0) {
                 CurrentHash::Hash(found.hash)
             } else {
@@ -402,7 +402,7 @@ fn last_progress(facts: &WorkloadFacts<'_>, current: CurrentHash<'_>, started: U
     let CurrentHash::Hash(current) = current else {
         return started;
     };
-    let pods = facts.pods.iter().filter(|pod| !pod.terminating && pod.hash == current);
+    let pods = facts.active_pods(current);
     pods.flat_map(|pod| [pod.created, pod.ready_since]).flatten().fold(started, UnixTime::max)
 }
 

@@ -27,8 +27,8 @@ pub struct EventFingerprint<'a> {
 const UNREAD_OF_METADATA: [u32; 2] = [6, 17];
 
 impl<'a> EventFingerprint<'a> {
-    /// Computes the fingerprint of an event in protobuf. `None` for bookmarks and errors, for resources whose events rarely repeat each other, and
-    /// for events that cannot be read.
+    /// Computes the fingerprint of an event in protobuf. `None` for bookmarks and errors, for resources whose events
+    /// rarely repeat each other, and for events that cannot be read.
     #[must_use]
     pub fn of(resource: Resource, event: &'a [u8]) -> Option<Self> {
         // The same fields as in `raw` and `controllers`.
@@ -51,7 +51,7 @@ impl<'a> EventFingerprint<'a> {
             _ => return Ok(None),
         };
         let (mut hasher, mut uid, mut version): (_, &[u8], &[u8]) = (HASH.build_hasher(), b"", b"");
-        (resource, kind == b"DELETED").hash(&mut hasher);
+        (resource, deleted).hash(&mut hasher);
         let mut fields = Unknown::read(object)?.of_kind(resource.kind())?.fields()?;
         while let Some((field, value)) = fields.next()? {
             match field {
