@@ -1,6 +1,6 @@
 //! Events as a real API server sends them: over TLS, one at a time, and all that controllers and kubelets write.
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, RATE, RESTARTED};
 use crate::figures::{Figures, percentile};
 use crate::http::Connection;
 use crate::peer::Peer;
@@ -13,8 +13,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-const RESTARTED: u32 = 40;
-const RATE: u32 = 500;
 /// Scrape interval of Prometheus.
 const INTERVAL: Duration = Duration::from_secs(15);
 /// Duration of a steady flow of events, with four scrapes.

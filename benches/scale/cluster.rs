@@ -7,6 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
+/// Number of workloads of 25 pods in a restart.
+pub(crate) const RESTARTED: u32 = 40;
+/// Events a second of a restart that podskew and kube-state-metrics are compared by.
+pub(crate) const RATE: u32 = 500;
+
 /// A cluster in a process of its own.
 pub(crate) struct Cluster {
     pub(crate) pods: u32,

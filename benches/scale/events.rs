@@ -1,6 +1,6 @@
 //! Cost of events, and their delay during scrapes.
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, RESTARTED};
 use crate::figures::{Figures, percentile};
 use crate::podskew::{Health, Podskew};
 use crate::scrapes::{CHURN_RATE, InFlight};
@@ -8,7 +8,6 @@ use crate::{Outcome, progress};
 use std::time::{Duration, SystemTime};
 
 const CHURN: Duration = Duration::from_secs(15);
-const RESTARTED: u32 = 40;
 const LARGE_PODS: u32 = 5000;
 const TOUCHES: usize = 50;
 

@@ -2,7 +2,7 @@
 //!
 //! It also requests and gets protobuf.
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, RATE, RESTARTED};
 use crate::figures::{Figures, percentile};
 use crate::http::Connection;
 use crate::podskew::{free_port, wait_for};
@@ -20,11 +20,8 @@ const FAMILIES: &str = "kube_pod_info,kube_pod_container_info,kube_pod_owner,kub
     kube_deployment_status_observed_generation,kube_deployment_status_condition,kube_deployment_spec_replicas,\
     kube_deployment_metadata_generation";
 const SCRAPES: usize = 40;
-const RESTARTED: u32 = 40;
 /// Time after its start when its memory is read.
 const SETTLED: Duration = Duration::from_secs(180);
-/// The same rate as for podskew.
-const RATE: u32 = 500;
 /// A process with less CPU time than this over some seconds is at rest.
 const AT_REST_SECONDS: f64 = 0.03;
 
