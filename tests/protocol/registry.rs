@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Short pauses, and deadlines that a busy machine meets.
-fn quick() -> RegistryTimings {
+pub(super) fn quick() -> RegistryTimings {
     let milliseconds = Duration::from_millis;
     RegistryTimings {
         refresh: milliseconds(30),
@@ -35,7 +35,7 @@ fn quick() -> RegistryTimings {
     }
 }
 
-fn options(registry: &ImageRegistry) -> RegistryOptions {
+pub(super) fn options(registry: &ImageRegistry) -> RegistryOptions {
     let address = RegistryAddress::parse(&format!("{}={}", registry.host(), registry.url())).unwrap();
     RegistryOptions { registries: vec![address], ..RegistryOptions::default() }
 }
@@ -454,14 +454,14 @@ async fn pinned_images_never_move() {
 }
 
 /// An inventory that a task asks for images and gives evidence.
-struct Following {
+pub(super) struct Following {
     world: Arc<Mutex<World>>,
     telemetry: Telemetry,
     _tasks: tokio::task::JoinSet<()>,
 }
 
 impl Following {
-    fn start(world: World, options: &RegistryOptions, timings: &RegistryTimings) -> Self {
+    pub(super) fn start(world: World, options: &RegistryOptions, timings: &RegistryTimings) -> Self {
         let world = Arc::new(Mutex::new(world));
         let telemetry = Telemetry::new().unwrap();
         let hosts: Vec<&str> = options.registries.iter().map(|it| it.host.as_str()).collect();
@@ -470,7 +470,7 @@ impl Following {
         Self { world, telemetry, _tasks: tasks }
     }
 
-    async fn until(&self, what: &str, seen: impl Fn(&mut World) -> bool) {
+    pub(super) async fn until(&self, what: &str, seen: impl Fn(&mut World) -> bool) {
         let begun = Instant::now();
         loop {
             if seen(&mut self.world.lock().unwrap()) {

@@ -1,24 +1,18 @@
 //! How often podskew asks a registry, in which order, and what it omits.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "tests")]
 
+use super::registry::{Following, options, quick};
+use crate::common::evidence::web;
 use crate::common::http::proxy_to;
-use crate::common::registry_sink::WorldSink;
 use crate::common::world::*;
 use podskew::inventory::{AskedDigest, AskedImage, AskedImages};
-use podskew::registry::{RegistryAddress, RegistryOptions, RegistryTimings, ask_once, keep_asking};
+use podskew::registry::{RegistryOptions, RegistryTimings, ask_once};
 use podskew::report::registry::RegistryReport;
 use podskew::report::{DigestKind, Name};
-use podskew::telemetry::Telemetry;
 use serde_json::{Value, json};
 use simulator::{Image, ImageRegistry, Misbehaviour, Tls};
 use std::process::Command;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-
-fn options(registry: &ImageRegistry) -> RegistryOptions {
-    let address = RegistryAddress::parse(&format!("{}={}", registry.host(), registry.url())).unwrap();
-    RegistryOptions { registries: vec![address], ..RegistryOptions::default() }
-}
 
 fn asked(image: &str, digest: &str) -> AskedImage {
     let running = vec![(DigestKind::Manifest, Name::from(digest))];
@@ -61,26 +55,8 @@ async fn a_manifest_of_schema_one_proves_nothing() {
     assert_eq!((answers.evidence.tags.len(), answers.unanswered.len()), (0, 1));
 }
 
-/// Timings with which an image is gone within seconds.
-fn short_timings() -> RegistryTimings {
-    let milliseconds = Duration::from_millis;
-    RegistryTimings {
-        refresh: milliseconds(30),
-        tick: milliseconds(20),
-        pause: Duration::ZERO,
-        interval: milliseconds(200),
-        gone_again: milliseconds(1500),
-        ..RegistryTimings::default()
-    }
-}
-
-/// Waits until `deployment/web` has a report of registries that is as expected.
-async fn until(world: &Mutex<World>, what: &str, seen: &dyn Fn(&RegistryReport) -> bool) {
-    let begun = Instant::now();
-    while !world.lock().unwrap().report("deployment/web").registry.as_ref().is_some_and(|it| seen(it)) {
-        assert!(begun.elapsed() < Duration::from_secs(30), "timeout waiting for {what}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+fn registry_report(world: &mut World) -> Option<&RegistryReport> {
+    world.report("deployment/web").registry.as_deref()
 }
 
 /// A helper issues another password every time, for the same account.
@@ -90,9 +66,6 @@ async fn with_credentials_that_a_helper_renews_an_image_is_gone() {
     let registry = ImageRegistry::start(None).await.unwrap();
     let digest = registry.push("web", Some("1"), &Image::of("one"));
     let image = format!("{}/web:1", registry.host());
-    let mut world = World::new();
-    world.put(&deployment(&image)).put(&replica_set("h1", &image, 1, -4000));
-    world.put(&pod("p0").image(&image).image_id(&format!("x/web@{digest}")));
     let folder = tempfile::tempdir().unwrap();
     let (helper, count) = (folder.path().join("docker-credential-new"), folder.path().join("count"));
     let script = format!(
@@ -103,18 +76,15 @@ async fn with_credentials_that_a_helper_renews_an_image_is_gone() {
     std::fs::set_permissions(&helper, std::fs::Permissions::from_mode(0o755)).unwrap();
     let auth = folder.path().join("config.json");
     std::fs::write(&auth, json!({"credHelpers": {registry.host(): "new"}}).to_string()).unwrap();
-    let timings = short_timings();
+    let timings = RegistryTimings { gone_again: Duration::from_millis(1500), ..quick() };
     let helpers = Some(folder.path().to_owned());
     let options = RegistryOptions { auth: Some(auth), helpers, ..options(&registry) };
-    let health = Telemetry::new().unwrap().registries(&[&registry.host()]).unwrap();
-    let world = Arc::new(Mutex::new(world));
-    let _tasks = keep_asking(&options, &timings, Arc::new(WorldSink(Arc::clone(&world))), &health).unwrap();
-    let until = async |what: &str, seen: &dyn Fn(&RegistryReport) -> bool| until(&world, what, seen).await;
-    until("the tag", &|report| report.tags.len() == 1).await;
+    let following = Following::start(web(&image, &[&digest]), &options, &timings);
+    following.until("the tag", |world| registry_report(world).is_some_and(|report| report.tags.len() == 1)).await;
     let issued = || std::fs::read(&count).unwrap().len();
     let before = issued();
     registry.delete("web", "1");
-    until("its end", &|report| report.gone.len() == 1).await;
+    following.until("its end", |world| registry_report(world).is_some_and(|report| report.gone.len() == 1)).await;
     assert!(issued() > before, "the password was not renewed");
 }
 
@@ -124,9 +94,6 @@ async fn with_other_credentials_nothing_is_gone_that_they_have_not_seen() {
     let registry = ImageRegistry::start(None).await.unwrap();
     let digest = registry.push("web", Some("1"), &Image::of("one"));
     let image = format!("{}/web:1", registry.host());
-    let mut world = World::new();
-    world.put(&deployment(&image)).put(&replica_set("h1", &image, 1, -4000));
-    world.put(&pod("p0").image(&image).image_id(&format!("x/web@{digest}")));
     let folder = tempfile::tempdir().unwrap();
     let auth = folder.path().join("config.json");
     let write = |password: &str| {
@@ -135,23 +102,20 @@ async fn with_other_credentials_nothing_is_gone_that_they_have_not_seen() {
         std::fs::rename(folder.path().join("next"), &auth).unwrap();
     };
     write("old");
-    let timings = short_timings();
+    let timings = RegistryTimings { gone_again: Duration::from_millis(1500), ..quick() };
     let options = RegistryOptions { auth: Some(auth.clone()), ..options(&registry) };
-    let health = Telemetry::new().unwrap().registries(&[&registry.host()]).unwrap();
-    let world = Arc::new(Mutex::new(world));
-    let _tasks = keep_asking(&options, &timings, Arc::new(WorldSink(Arc::clone(&world))), &health).unwrap();
-    let until = async |what: &str, seen: &dyn Fn(&RegistryReport) -> bool| until(&world, what, seen).await;
-    until("the tag", &|report| report.tags.len() == 1).await;
+    let following = Following::start(web(&image, &[&digest]), &options, &timings);
+    following.until("the tag", |world| registry_report(world).is_some_and(|report| report.tags.len() == 1)).await;
     registry.delete("web", "1");
     tokio::time::sleep(Duration::from_millis(400)).await;
     write("new");
     tokio::time::sleep(timings.gone_again * 3).await;
-    until("no end", &|report| report.gone.is_empty()).await;
+    following.until("no end", |world| registry_report(world).is_some_and(|report| report.gone.is_empty())).await;
     // The credentials see the tag, and then it is deleted.
     registry.tag("web", "1", &digest);
-    until("the tag", &|report| report.tags.len() == 1).await;
+    following.until("the tag", |world| registry_report(world).is_some_and(|report| report.tags.len() == 1)).await;
     registry.delete("web", "1");
-    until("its end", &|report| report.gone.len() == 1).await;
+    following.until("its end", |world| registry_report(world).is_some_and(|report| report.gone.len() == 1)).await;
 }
 
 /// Docker Hub counts GETs of manifests but not HEADs. podskew sends at most twenty in six hours, for images in digest skew
